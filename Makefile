@@ -1,0 +1,40 @@
+# Every target does its own set-up; the first one takes a minute, the next ones nothing. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run test test-fast lint lock clean
+# Extra arguments, as in: make run ARGS="--set train.rounds=5" or make test ARGS="-k partitioners"
+ARGS =
+PYTHON_OF_VENV = .venv/bin/python
+COMPILE = tools/uv.sh pip compile -q --python-version 3.10 --override overrides.txt --generate-hashes --no-emit-index-url \
+	--no-annotate --no-header
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: ## make .venv from requirements.txt (does nothing when nothing changed)
+	@tools/setup.sh run
+
+setup-dev: ## the same with the tools of make test and make lint
+	@tools/setup.sh dev
+
+run: setup ## run the digits example end to end; options in ARGS="..."
+	@$(PYTHON_OF_VENV) local_runner.py --config examples/digits/config.yaml $(ARGS)
+
+test test-fast: export TF_CPP_MIN_LOG_LEVEL = 2
+test: setup-dev ## run every test
+	@$(PYTHON_OF_VENV) -m pytest $(ARGS)
+
+test-fast: setup-dev ## run the tests that are not marked slow
+	@$(PYTHON_OF_VENV) -m pytest -m "not slow" $(ARGS)
+
+lint: setup-dev ## check style, formatting and types
+	@$(PYTHON_OF_VENV) -m ruff check
+	@$(PYTHON_OF_VENV) -m ruff format --check
+	@$(PYTHON_OF_VENV) -m mypy
+
+lock: ## rebuild requirements*.txt from requirements*.in and overrides.txt, changing as little as possible
+	@$(COMPILE) requirements.in -o requirements.txt
+	@$(COMPILE) requirements-dev.in -o requirements-dev.txt
+
+clean: ## remove .venv, .tools and caches; results in pipeline_root and serving/models stay
+	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
