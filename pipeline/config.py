@@ -1,0 +1,315 @@
+"""What a run computes: the config as frozen dataclasses, and how it is read from strict YAML.
+
+    config = load("examples/digits/config.yaml", ["train.rounds=5"])
+
+Where it runs is not here but in an Environment, so a config file works on any machine. No instance with a wrong value can be
+made; the error names the key, what was given and what is allowed.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import keyword
+import operator
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, ClassVar
+
+from errors import ConfigError
+from pipeline.strict_yaml import (
+    Section,
+    build,
+    dotted,
+    dump,
+    items_of,
+    number,
+    one_of,
+    only_known,
+    optional,
+    parse_override,
+    put,
+    read,
+    text,
+    whole,
+    wrong,
+)
+
+REQUIRED = object()
+"""Stands for the default of a parameter that has none."""
+
+SPLIT_PARAMETERS: dict[str, dict[str, Any]] = {
+    "iid": {"clients": REQUIRED},
+    "dirichlet": {"clients": REQUIRED, "alpha": 0.5, "min_examples": 1, "label": None},
+    "by_key": {"key": REQUIRED},
+}
+"""Per strategy, the parameters of `split` that it uses and their defaults. A new strategy is a line here."""
+
+FORMATS = ("csv", "tfrecord", "parquet", "idx", "digits")
+ALGORITHMS = ("fedavg",)
+
+Count = Annotated[int, whole(1)]
+Rate = Annotated[float, number(above=0)]
+Text = Annotated[str | None, optional(text())]
+
+
+def _module(key: str, value: object) -> str:
+    allowed = "the dotted import path of a model module, such as examples.digits.digits_model"
+    path = text(r"[^\W\d]\w*(\.[^\W\d]\w*)*", allowed)(key, value)
+    if path.endswith(".py") or any(map(keyword.iskeyword, path.split("."))):
+        raise wrong(key, allowed, value)
+    return path
+
+
+def _splits(key: str, value: object) -> dict[str, int | str]:
+    given = only_known(key, value, ("train", "eval"))
+    if len(given) != 2:
+        raise wrong(key, "both train and eval", value)
+    if all(isinstance(part, str) for part in given.values()):
+        patterns: dict[str, int | str] = {name: _pattern(dotted(key, name), part) for name, part in given.items()}
+        if patterns["train"] == patterns["eval"]:
+            raise ConfigError(f"{key}: train and eval are the same files; give each its own pattern")
+        return patterns
+    if any(isinstance(part, str) for part in given.values()):
+        raise wrong(key, "two whole numbers (shares) or two file patterns, not one of each", value)
+    return {name: whole(1)(dotted(key, name), part) for name, part in given.items()}
+
+
+def _pattern(key: str, value: str) -> str:
+    path = PurePosixPath(value)
+    if not value.strip() or path.is_absolute() or ".." in path.parts:
+        raise wrong(key, "a file pattern relative to data.path, without '..'", value)
+    return value
+
+
+@dataclass(frozen=True)
+class DataConfig(Section):
+    """Which examples. `splits` holds either shares of a seeded hash, or file patterns relative to `path` for given splits."""
+
+    SECTION: ClassVar[str] = "data"
+    format: Annotated[str, one_of(*FORMATS)]
+    path: Text = None
+    """A folder, or the files themselves (wildcards in the name); the format `digits` brings its own examples."""
+    splits: Annotated[Mapping[str, int | str], _splits] = field(default_factory=lambda: {"train": 4, "eval": 1})
+    schema: Text = None
+    """A curated schema in protobuf text form; None: inferred from the training split."""
+
+    def validate(self) -> None:
+        if self.format != "digits" and self.path is None:
+            raise ConfigError(
+                f"data.path: required by format {self.format!r}; give the folder that holds the files, or the files"
+            )
+        if self.format == "digits" and self.path is not None:
+            raise ConfigError(f"data.path: not used by format 'digits', which brings its own examples; got {self.path!r}")
+        if self.format == "digits" and isinstance(self.splits["train"], str):
+            raise ConfigError("data.splits: format 'digits' has no files to match; give shares, such as {train: 4, eval: 1}")
+
+
+@dataclass(frozen=True)
+class SplitConfig(Section):
+    """How the training examples are divided among clients. What a strategy does not use is None."""
+
+    SECTION: ClassVar[str] = "split"
+    strategy: Annotated[str, one_of(*SPLIT_PARAMETERS)]
+    clients: Annotated[int | None, optional(whole(1))] = None
+    alpha: Annotated[float | None, optional(number(above=0))] = None
+    """Concentration of the Dirichlet distribution: the smaller, the more the clients' labels differ."""
+    min_examples: Annotated[int | None, optional(whole(0))] = None
+    label: Text = None
+    """The feature to stratify by; None: the module's LABEL_KEY."""
+    key: Text = None
+    """The feature whose value names the client."""
+
+    def validate(self) -> None:
+        used = SPLIT_PARAMETERS[self.strategy]
+        for name in (f.name for f in dataclasses.fields(self) if f.name != "strategy"):
+            given = getattr(self, name)
+            if name in used:
+                self._set(name, self._or_default(name, given, used[name]))
+            elif given is not None:
+                users = ", ".join(strategy for strategy, names in SPLIT_PARAMETERS.items() if name in names)
+                raise ConfigError(f"split.{name}: not used by strategy {self.strategy!r}, only by {users}; got {given!r}")
+
+    def _or_default(self, name: str, given: object, default: object) -> object:
+        if given is None and default is REQUIRED:
+            raise ConfigError(f"split.{name}: required by strategy {self.strategy!r}")
+        return default if given is None else given
+
+    def parameters(self) -> dict[str, Any]:
+        """Returns what the chosen strategy uses, by name."""
+        return {name: getattr(self, name) for name in SPLIT_PARAMETERS[self.strategy]}
+
+
+@dataclass(frozen=True)
+class BaselineConfig(Section):
+    """The centralised training that the federated one is compared with."""
+
+    SECTION: ClassVar[str] = "baseline"
+    epochs: Count = 10
+    batch_size: Count = 32
+    learning_rate: Rate = 0.001
+
+
+@dataclass(frozen=True)
+class TrainConfig(Section):
+    """The federated training."""
+
+    SECTION: ClassVar[str] = "train"
+    rounds: Count
+    clients_per_round: Count
+    algorithm: Annotated[str, one_of(*ALGORITHMS)] = "fedavg"
+    local_epochs: Count = 1
+    batch_size: Count = 20
+    client_learning_rate: Rate = 0.1
+    server_learning_rate: Rate = 1.0
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The ends, both included, between which a metric (or its change) must lie; None is no end."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+_metric = text(r"[A-Za-z_]\w*", "the name of a metric class, such as SparseCategoricalAccuracy")
+
+
+def _bounds(key: str, value: object) -> dict[str, Bounds]:
+    if not isinstance(value, Mapping):
+        raise wrong(key, "a mapping of metric names to bounds, such as {SparseCategoricalAccuracy: {min: 0.9}}", value)
+    return {_metric(key, name): _bound(dotted(key, name), limits) for name, limits in value.items()}
+
+
+def _bound(key: str, value: object) -> Bounds:
+    limits = dataclasses.asdict(value) if isinstance(value, Bounds) else only_known(key, value, ("min", "max"))
+    check = optional(number())
+    bounds = Bounds(**{name: check(dotted(key, name), limit) for name, limit in limits.items()})
+    if bounds == Bounds():
+        raise ConfigError(f"{key}: no threshold; give min, max or both")
+    if bounds.min is not None and bounds.max is not None and bounds.min > bounds.max:
+        raise wrong(key, "min to be at most max", limits)
+    return bounds
+
+
+def _change(key: str, value: object) -> dict[str, Bounds]:
+    changes = _bounds(key, value)
+    for name, bounds in changes.items():
+        if bounds.min is not None and bounds.max is not None:
+            raise wrong(dotted(key, name), "either min or max, not both", dataclasses.asdict(bounds))
+    return changes
+
+
+_SLICES = "a list whose items are a feature or a list of features"
+_features = items_of(text(allowed="the name of a feature"), _SLICES)
+
+
+def _slice(key: str, value: object) -> tuple[str, ...]:
+    features = _features(key, [value] if isinstance(value, str) else value)
+    if not features:
+        raise wrong(key, f"{_SLICES}; the overall view is always there", value)
+    return features
+
+
+@dataclass(frozen=True)
+class GateConfig(Section):
+    """What a model must reach to be served. Metrics are named by class: TFMA's, or Keras's. The mappings are read-only."""
+
+    SECTION: ClassVar[str] = "gate"
+    thresholds: Annotated[Mapping[str, Bounds], _bounds] = field(default_factory=dict)
+    """Bounds for metrics over all examples."""
+    change: Annotated[Mapping[str, Bounds], _change] = field(default_factory=dict)
+    """Bounds for candidate minus served model (absolute); they hold once a model is served."""
+    metrics: Annotated[tuple[str, ...], items_of(_metric, "a list of metric names")] = ()
+    """Further metrics, only reported."""
+    slices: Annotated[tuple[tuple[str, ...], ...], items_of(_slice, _SLICES)] = ()
+    """Features by whose values the metrics are reported as well; no threshold applies to them."""
+
+    def validate(self) -> None:
+        if not self.thresholds:
+            raise ConfigError(
+                "gate.thresholds: no threshold; a gate needs at least one, such as {SparseCategoricalAccuracy: {min: 0.9}}"
+            )
+
+
+@dataclass(frozen=True)
+class PipelineConfig(Section):
+    """All that a run computes."""
+
+    name: Annotated[str, text(r"[a-z0-9][a-z0-9-]{0,62}", "1 to 63 of a-z, 0-9 and -, not - at first")]
+    model: Annotated[str, _module]
+    data: DataConfig
+    split: SplitConfig
+    train: TrainConfig
+    gate: GateConfig
+    baseline: BaselineConfig = field(default_factory=BaselineConfig)
+    seed: Annotated[int, whole(0, 2**31 - 1)] = 42
+
+    def validate(self) -> None:
+        clients, sampled = self.split.clients, self.train.clients_per_round
+        if clients is not None and sampled > clients:
+            raise ConfigError(f"train.clients_per_round: expected at most split.clients ({clients}), got {sampled}")
+
+
+def from_dict(tree: Mapping[str, Any]) -> PipelineConfig:
+    """Returns the config that a mapping spells, keys as in the YAML file; paths are taken as they are.
+
+    Raises:
+      ConfigError: a key is unknown or missing, or its value is not allowed.
+    """
+    return build(PipelineConfig, tree)
+
+
+def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Returns the config in a YAML file, changed by overrides such as `train.rounds=5` (values are YAML).
+
+    `data.path` and `data.schema` become absolute: from the file's directory where the file gives them, from the working
+    directory where an override does.
+
+    Raises:
+      ConfigError: the file cannot be read or is not YAML, or a key or value is wrong.
+    """
+    tree = _absolute(read(path), Path(path).absolute().parent)
+    for override in overrides:
+        keys, value = parse_override(override)
+        value = functools.reduce(operator.getitem, keys, _absolute(put({}, keys, value), Path.cwd()))
+        tree = put(tree, keys, value)
+    return from_dict(tree)
+
+
+def _absolute(tree: dict[str, Any], base: Path) -> dict[str, Any]:
+    data = tree.get("data")
+    if not isinstance(data, dict):
+        return tree
+    paths = {key: _joined(base, data[key]) for key in ("path", "schema") if isinstance(data.get(key), str)}
+    return {**tree, "data": {**data, **paths}}
+
+
+def _joined(base: Path, path: str) -> str:
+    if not path.strip() or "://" in path:  # nothing to join; a bucket
+        return path
+    return os.path.normpath(base / os.path.expanduser(path))
+
+
+def as_dict(config: PipelineConfig) -> dict[str, Any]:
+    """Returns the config as plain values, defaults filled in and what is None left out; `from_dict` gives an equal one."""
+    return _plain(dataclasses.asdict(config))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items() if inner is not None}
+    return [_plain(inner) for inner in value] if isinstance(value, tuple) else value
+
+
+def resolved(config: PipelineConfig) -> str:
+    """Returns the config as YAML text with every default filled in; loading that text gives an equal config."""
+    return dump(as_dict(config))
+
+
+def digest(config: PipelineConfig) -> str:
+    """Returns the hex sha256 of the config as canonical JSON: sorted keys, no spaces."""
+    canonical = json.dumps(as_dict(config), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

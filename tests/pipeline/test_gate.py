@@ -1,0 +1,214 @@
+"""The gate: what the Evaluator is told, what is refused beforehand, and how TFMA then judges a real model."""
+
+import numpy as np
+import pytest
+
+from errors import ConfigError
+from pipeline.config import GateConfig
+from pipeline.gate import eval_config, lint, metric_names, without_thresholds
+
+pytestmark = pytest.mark.slow  # TFMA's import alone takes over 10 s
+
+FEATURES = ("x", "group", "label")
+ACCURACY = "SparseCategoricalAccuracy"
+
+
+def gate(minimum: float, **others) -> GateConfig:
+    return GateConfig(thresholds={ACCURACY: {"min": minimum}}, **others)
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    """A TFRecord of 20 examples: group a, 15 whose label is x, and group b, 5 whose label is not."""
+    import tensorflow as tf
+
+    file = str(tmp_path_factory.mktemp("examples") / "data.tfrecord")
+    with tf.io.TFRecordWriter(file) as writer:
+        for index in range(20):
+            x, group = index % 2, "a" if index < 15 else "b"
+            writer.write(example(x, group, x if group == "a" else 1 - x))
+    return file
+
+
+def example(x: int, group: str, label: int) -> bytes:
+    import tensorflow as tf
+
+    feature = {
+        "x": tf.train.Feature(float_list=tf.train.FloatList(value=[x])),
+        "group": tf.train.Feature(bytes_list=tf.train.BytesList(value=[group.encode()])),
+        "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+def export(folder, sign: float) -> str:
+    """A SavedModel that says label = x for sign 1, the opposite for -1, with the signature `serve_examples`."""
+    import tensorflow as tf
+
+    inputs = tf.keras.Input((1,), name="x")
+    dense = tf.keras.layers.Dense(2, activation="softmax")
+    model = tf.keras.Model(inputs, dense(inputs))
+    dense.set_weights([np.array([[-4.0 * sign, 4.0 * sign]]), np.array([2.0 * sign, -2.0 * sign])])
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def serve_examples(serialized):
+        return {"scores": model(tf.io.parse_example(serialized, {"x": tf.io.FixedLenFeature([1], tf.float32)})["x"])}
+
+    model.save(str(folder), save_format="tf", signatures={"serve_examples": serve_examples})
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def candidate(tmp_path_factory):
+    """Right on group a (15 of 20) and wrong on all of group b: an accuracy of 0.75."""
+    return export(tmp_path_factory.mktemp("candidate"), 1.0)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """The candidate's opposite: an accuracy of 0.25."""
+    return export(tmp_path_factory.mktemp("served"), -1.0)
+
+
+def evaluate(config, examples, folder, model, baseline=None):
+    """Evaluates as TFX's Evaluator does: the config made to fit the models that there are, then TFMA."""
+    import tensorflow_model_analysis as tfma
+
+    config = tfma.utils.update_eval_config_with_defaults(config, has_baseline=baseline is not None, rubber_stamp=True)
+    tfma.utils.verify_eval_config(config)
+    paths = {"": model} if baseline is None else {tfma.CANDIDATE_KEY: model, tfma.BASELINE_KEY: baseline}
+    models = [tfma.default_eval_shared_model(path, model_name=name, eval_config=config) for name, path in paths.items()]
+    models = models if baseline else models[0]
+    result = tfma.run_model_analysis(models, eval_config=config, data_location=examples, output_path=str(folder))
+    return result, tfma.load_validation_result(str(folder))
+
+
+def metrics_of(result, slice_key=()):
+    values = next(values for key, values in result.slicing_metrics if key == slice_key)
+    return {name: value["doubleValue"] for name, value in values[""][""].items() if "doubleValue" in value}
+
+
+def failures(validation):
+    return [failure.metric_key.name for each in validation.metric_validations_per_slice for failure in each.failures]
+
+
+def config_of(gate_config):
+    return eval_config(gate_config, label_key="label", prediction_key="scores")
+
+
+def test_threshold_that_holds_overall_passes_although_a_slice_fails(examples, candidate, tmp_path):
+    result, validation = evaluate(config_of(gate(0.7, slices=["group"])), examples, tmp_path, candidate)
+    assert metrics_of(result) == {"sparse_categorical_accuracy": 0.75, "example_count": 20.0}
+    assert metrics_of(result, (("group", "b"),)) == {"sparse_categorical_accuracy": 0.0, "example_count": 5.0}
+    assert validation.validation_ok
+    assert not validation.missing_thresholds
+
+
+def test_threshold_above_what_the_model_reaches_refuses_and_names_the_metric(examples, candidate, tmp_path):
+    _, validation = evaluate(config_of(gate(0.8, slices=["group"])), examples, tmp_path, candidate)
+    assert not validation.validation_ok
+    assert failures(validation) == ["sparse_categorical_accuracy"]
+    assert not validation.metric_validations_per_slice[0].slice_key.single_slice_keys
+
+
+def test_max_is_an_upper_bound_and_ExampleCount_may_have_one(examples, candidate, tmp_path):
+    limits = GateConfig(thresholds={"MeanSquaredError": {"max": 1e-6}, "ExampleCount": {"min": 20, "max": 20}})
+    _, validation = evaluate(config_of(limits), examples, tmp_path, candidate)
+    assert failures(validation) == ["mean_squared_error"]
+
+
+@pytest.mark.parametrize(
+    ("change", "passes"),
+    [
+        ({ACCURACY: {"min": 0.4}}, True),
+        ({ACCURACY: {"min": 0.6}}, False),
+        ({"SparseCategoricalCrossentropy": {"max": 0.0}}, True),
+        ({"SparseCategoricalCrossentropy": {"max": -1e9}}, False),
+    ],
+)
+def test_change_is_judged_against_the_served_model(examples, candidate, served, tmp_path, change, passes):
+    _, validation = evaluate(config_of(gate(0.5, change=change, slices=["group"])), examples, tmp_path, candidate, served)
+    assert validation.validation_ok is passes
+    assert len(failures(validation)) == (0 if passes else 1)
+
+
+def test_served_model_that_misses_the_thresholds_does_not_refuse_the_candidate(examples, candidate, served, tmp_path):
+    _, validation = evaluate(config_of(gate(0.7)), examples, tmp_path, candidate, served)
+    assert validation.validation_ok
+    assert not failures(validation)
+
+
+def test_same_gate_works_while_nothing_is_served_and_its_change_is_then_not_judged(examples, candidate, tmp_path):
+    change = {ACCURACY: {"min": 0.9}, "SparseCategoricalCrossentropy": {"max": -1e9}}
+    _, validation = evaluate(config_of(gate(0.7, change=change)), examples, tmp_path, candidate)
+    assert validation.validation_ok
+
+
+def test_without_thresholds_the_same_metrics_are_computed_and_nothing_is_judged():
+    import tensorflow_model_analysis as tfma
+
+    judging = config_of(gate(0.9, change={"AUC": {"min": 0}}, metrics=["MeanSquaredError"]))
+    reporting = without_thresholds(judging)
+    thresholds = tfma.metrics.metric_thresholds_from_metrics_specs
+    assert [m.class_name for m in reporting.metrics_specs[0].metrics] == [
+        m.class_name for m in judging.metrics_specs[0].metrics
+    ]
+    assert thresholds(judging.metrics_specs) and not thresholds(reporting.metrics_specs)
+
+
+def test_config_survives_the_json_that_tfx_stores_it_as():
+    import tensorflow_model_analysis as tfma
+    from google.protobuf import json_format
+
+    config = config_of(gate(0.9, change={ACCURACY: {"min": -0.01}}, slices=["group", ["group", "x"]]))
+    assert json_format.Parse(json_format.MessageToJson(config), tfma.EvalConfig()) == config
+    assert [list(spec.feature_keys) for spec in config.slicing_specs] == [[], ["group"], ["group", "x"]]
+
+
+def test_every_metric_is_computed_once_and_the_examples_are_always_counted():
+    names = metric_names(gate(0.9, change={ACCURACY: {"min": 0}}, metrics=["MeanSquaredError", ACCURACY]))
+    assert names == (ACCURACY, "MeanSquaredError", "ExampleCount")
+    assert metric_names(gate(0.9, metrics=["ExampleCount"])) == (ACCURACY, "ExampleCount")
+
+
+def test_gate_that_the_evaluator_can_work_with_passes_the_lint():
+    change = {"SparseCategoricalCrossentropy": {"max": 0.1}}
+    metrics = ["AUC", "RootMeanSquaredError", "MultiClassConfusionMatrixPlot"]
+    lint(gate(0.9, change=change, metrics=metrics, slices=["group", ["group", "label"]]), FEATURES, "label")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            gate(0.9, metrics=["SparseCategoricalAcuracy"]),
+            "gate.metrics: unknown metric 'SparseCategoricalAcuracy'; did you mean 'Sp",
+        ),
+        (
+            GateConfig(thresholds={"sparse_categorical_accuracy": {"min": 0.9}}),
+            "gate.thresholds: unknown metric 'sparse_categorical_accuracy'; did you mean 'SparseCategoricalAccuracy'?",
+        ),
+        (
+            gate(0.9, change={"Zzz": {"min": 0}}),
+            "gate.change: unknown metric 'Zzz'; expected a metric class of tfma.metrics or",
+        ),
+        (gate(0.9, metrics=["MeanIoU"]), "gate.metrics: metric 'MeanIoU' cannot be made without parameters"),
+        (gate(0.9, metrics=["Lift"]), "gate.metrics: metric 'Lift' cannot be made without parameters"),
+        (
+            GateConfig(thresholds={"CalibrationPlot": {"min": 0}}),
+            "gate.thresholds: metric 'CalibrationPlot' has no single value",
+        ),
+        (gate(0.9, slices=["grup"]), "gate.slices: no feature 'grup'; did you mean 'group'? known: group, label, x"),
+        (gate(0.9, slices=[["group", "zzz"]]), "gate.slices: no feature 'zzz'; known: group, label, x"),
+    ],
+)
+def test_lint_refuses_in_one_line_what_would_fail_after_training(wrong, message):
+    with pytest.raises(ConfigError) as caught:
+        lint(wrong, FEATURES, "label")
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_lint_refuses_a_label_that_is_no_feature():
+    with pytest.raises(ConfigError, match=r"^LABEL_KEY: no feature 'lable'; did you mean 'label'\? known: group, label, x$"):
+        lint(gate(0.9), FEATURES, "lable")
