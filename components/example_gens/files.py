@@ -1,0 +1,101 @@
+"""Input files: which ones a pattern means, their bytes (unzipped on the way), and the fingerprint of their content."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from errors import DataError
+
+_CHUNK = 1 << 20
+# Magic number and method "deflate", the only one (RFC 1952). Told by content, because browsers unzip downloads silently.
+_GZIP = b"\x1f\x8b\x08"
+# What gzip raises for a stream that is cut or damaged.
+BROKEN_STREAM = (EOFError, zlib.error, gzip.BadGzipFile)
+
+
+def find(base: str, pattern: str) -> dict[str, int]:
+    """Returns path and size in bytes of the files that match, sorted by path; dot files (`._a.csv`) do not count.
+
+    If nothing does, `base` itself may name the files, with or without wildcards: `data/penguins.csv`, `data/part-*.csv`.
+    """
+    return _matching(FileSystems.join(base, pattern)) or _matching(base)
+
+
+def _matching(pattern: str) -> dict[str, int]:
+    [result] = FileSystems.match([pattern])
+    sizes = {file.path: file.size_in_bytes for file in result.metadata_list}
+    return {path: sizes[path] for path in sorted(sizes) if not _hidden(path) and not os.path.isdir(path)}
+
+
+def _hidden(path: str) -> bool:
+    return os.path.basename(path).startswith(".")
+
+
+def require(base: str, pattern: str) -> dict[str, int]:
+    """As `find`, for at least one file and none empty.
+
+    Raises:
+      DataError: there is no such folder, nothing in it matches, or a file has no bytes.
+    """
+    found = find(base, pattern)
+    if not found:
+        raise DataError(_why_nothing(base, pattern))
+    for path, size in found.items():
+        if not size:
+            raise DataError(f"{path}: expected data, got an empty file; remove it or write it again")
+    return found
+
+
+def _why_nothing(base: str, pattern: str) -> str:
+    there = [os.path.relpath(path, base) for path in _matching(FileSystems.join(base, "*"))]
+    if there:
+        shown = ", ".join(there[:5]) + (", ..." if len(there) > 5 else "")
+        return f"{base}: expected files that match {pattern!r}, got only {shown}; set data.path, or patterns in data.splits"
+    if "://" in base or os.path.isdir(base):
+        return f"{base}: expected files that match {pattern!r}, got an empty folder; put the data there or set data.path"
+    return f"{base}: expected a folder or files, got nothing there; set data.path"
+
+
+@contextmanager
+def opened(path: str) -> Iterator[IO[bytes]]:
+    """Opens a file for reading, unzipping it if its content is gzip."""
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as raw:
+        zipped = raw.read(len(_GZIP)) == _GZIP
+        raw.seek(0)
+        if zipped:
+            with gzip.GzipFile(fileobj=raw) as unzipped, io.BufferedReader(unzipped, _CHUNK) as buffered:
+                yield buffered
+        else:
+            yield raw
+
+
+def fingerprint(base: str, paths: Iterable[str]) -> str:
+    """Returns the hex sha256 over (path relative to `base`, size in bytes, sha256 of the bytes) of each file, sorted by path.
+
+    Times, owners and modes do not count, so `touch` changes nothing and one changed byte does.
+    """
+    sha = hashlib.sha256()
+    for path in sorted(set(paths)):
+        size, digest = _content(path)
+        sha.update(f"{os.path.relpath(path, base)}\0{size}\0{digest}\n".encode())
+    return sha.hexdigest()
+
+
+def _content(path: str) -> tuple[int, str]:
+    sha = hashlib.sha256()
+    size = 0
+    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as raw:
+        while chunk := raw.read(_CHUNK):
+            sha.update(chunk)
+            size += len(chunk)
+    return size, sha.hexdigest()
