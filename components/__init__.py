@@ -1,6 +1,7 @@
 """The pipeline's own TFX components and artifact types.
 
-Names are resolved on first use, so that a Beam worker that imports one of our modules does not pay for importing TFX.
+Names are resolved on first use, so that a Beam worker or a training process that imports one of our modules does not pay for
+importing TFX.
 """
 
 from __future__ import annotations
@@ -10,13 +11,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from components.artifacts import FederatedExamples
+    from components.atomic_pusher.component import AtomicPusher
+    from components.atomic_pusher.served_model import ServedModelStrategy
+    from components.example_gens.component import example_gen
+    from components.example_validator.component import StoppingExampleValidator
     from components.federated_split.component import FederatedSplit
+    from components.federated_trainer.component import FederatedTrainer
 
-__all__ = ["FederatedExamples", "FederatedSplit"]
+__all__ = [
+    "AtomicPusher",
+    "FederatedExamples",
+    "FederatedSplit",
+    "FederatedTrainer",
+    "ServedModelStrategy",
+    "StoppingExampleValidator",
+    "example_gen",
+]
 
 _HOMES = {
+    "AtomicPusher": "components.atomic_pusher.component",
     "FederatedExamples": "components.artifacts",
     "FederatedSplit": "components.federated_split.component",
+    "FederatedTrainer": "components.federated_trainer.component",
+    "ServedModelStrategy": "components.atomic_pusher.served_model",
+    "StoppingExampleValidator": "components.example_validator.component",
+    "example_gen": "components.example_gens.component",
 }
 
 

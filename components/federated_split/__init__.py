@@ -1,0 +1,1 @@
+"""FederatedSplit: divides training examples among federated clients."""

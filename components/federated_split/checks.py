@@ -1,0 +1,56 @@
+"""Whether every example that was read can be given to a client."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from components.federated_split import features
+from components.federated_split.spills import Manifest
+from errors import DataError
+
+# What was expected, what was found, what to do.
+_WRONG = {
+    features.UNREADABLE: ("readable tf.Examples", "bytes that are none", "write the input again"),
+    features.MISSING: ("it in every training example", "none", "fill it, drop these examples or name another feature"),
+    features.FLOAT: ("whole numbers or text", "floats", "convert it or name another feature"),
+    features.SEVERAL: ("one value per example", "several", "name a scalar feature"),
+    features.NOT_UTF8: ("UTF-8 text", "other bytes", "convert it or name another feature"),
+}
+
+
+def checked_examples(manifests: Sequence[Manifest], split: str, stratum: str | None, parameter: str) -> int:
+    """Returns the number of examples read.
+
+    Args:
+      manifests: of all partitions.
+      split: name of the split, for messages.
+      stratum: the feature that makes the strata, if any.
+      parameter: name of the split parameter that names this feature.
+
+    Raises:
+      DataError: an input file is damaged; there are no examples; the feature is missing or of a wrong type somewhere.
+    """
+    faults = [fault for manifest in manifests for fault in manifest.faults]
+    if faults:
+        raise DataError(faults[0])
+    examples = sum(manifest.examples for manifest in manifests)
+    if not examples:
+        raise DataError(f"expected examples in split {split!r}, found none; check the input and the split ratios.")
+    kinds: Counter[str] = Counter()
+    for manifest in manifests:
+        kinds.update(manifest.kinds)
+    _check_kinds(kinds, examples, f"feature {stratum!r} (split parameter {parameter!r})")
+    return examples
+
+
+def _check_kinds(kinds: Counter[str], examples: int, where: str) -> None:
+    for kind, (expected, found, remedy) in _WRONG.items():
+        if kinds[kind]:
+            raise DataError(f"{where}: expected {expected}, got {found} in {kinds[kind]} of {examples} examples; {remedy}.")
+    integers, texts = kinds[features.INTEGER], kinds[features.TEXT]
+    if integers and texts:
+        raise DataError(
+            f"{where}: expected one type, got whole numbers in {integers} and text in {texts} of {examples} examples; "
+            "write it in one type."
+        )

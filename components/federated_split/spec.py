@@ -1,0 +1,28 @@
+"""The keys and the ComponentSpec of FederatedSplit."""
+
+from __future__ import annotations
+
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.artifacts import FederatedExamples
+
+EXAMPLES = "examples"
+FEDERATED_EXAMPLES = "federated_examples"
+STRATEGY = "strategy"
+PARAMETERS_JSON = "parameters"
+SEED = "seed"
+CODE_VERSION = "code_version"
+
+
+class FederatedSplitSpec(ComponentSpec):
+    """Examples in, FederatedExamples out; `parameters` is JSON, so that new strategies need no new keys."""
+
+    PARAMETERS = {
+        STRATEGY: ExecutionParameter(type=str),
+        PARAMETERS_JSON: ExecutionParameter(type=str),
+        SEED: ExecutionParameter(type=int),
+        CODE_VERSION: ExecutionParameter(type=str),
+    }
+    INPUTS = {EXAMPLES: ChannelParameter(type=standard_artifacts.Examples)}
+    OUTPUTS = {FEDERATED_EXAMPLES: ChannelParameter(type=FederatedExamples)}
