@@ -1,0 +1,135 @@
+"""Pushes a model if its blessing is really its own, and records what was done."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from absl import logging
+from tfx.components.evaluator import constants as evaluator_constants
+from tfx.components.pusher import executor as stock_executor
+from tfx.components.util import model_utils
+from tfx.proto import pusher_pb2
+from tfx.types import artifact, artifact_utils
+from tfx.types import standard_component_specs as keys
+from tfx.utils import proto_utils
+
+from components.atomic_pusher import spec
+from errors import IntegrityError, PushError
+from serving import layout
+
+_Artifacts = dict[str, list[artifact.Artifact]]
+
+
+class Executor(stock_executor.Executor):
+    """Publishes the model's serving export through `serving.layout`, or records why not.
+
+    The PushedModel artifact's custom properties are in `spec.py`. Its directory holds the same facts, not a copy of the model:
+
+        {uri}/pushed.json
+    """
+
+    def Do(self, input_dict: _Artifacts, output_dict: _Artifacts, exec_properties: dict[str, Any]) -> None:
+        """Pushes `input_dict['model']` to the push destination's directory, or leaves that directory untouched.
+
+        Raises:
+          PushError: no model, no blessing or no destination is wired, a node of this run failed, or the directory cannot be
+            written.
+          IntegrityError: the model or the blessing is not what was published, or the blessing is for another model.
+        """
+        self._log_startup(input_dict, output_dict, exec_properties)
+        if failed := exec_properties.get(spec.FAILED_NODES):
+            raise PushError(f"nothing is pushed after a failure in the same run: expected none, got {failed}; see the log.")
+        model, blessing = _required(input_dict, keys.MODEL_KEY), _required(input_dict, keys.MODEL_BLESSING_KEY)
+        destination = _destination(exec_properties)
+        for checked in (model, blessing):
+            _check_digest(checked)
+        reason = _refusal(model, blessing, input_dict.get(keys.INFRA_BLESSING_KEY))
+        facts = _refused(reason) if reason else _pushed(layout.publish(self.GetModelPath(input_dict), destination))
+        _record(artifact_utils.get_single_instance(output_dict[keys.PUSHED_MODEL_KEY]), {spec.MODEL_ID: model.id, **facts})
+
+
+def _required(input_dict: _Artifacts, key: str) -> artifact.Artifact:
+    if not input_dict.get(key):
+        raise PushError(f"Pusher has no {key}: expected exactly one, got none; nothing is pushed without it, so wire it.")
+    return artifact_utils.get_single_instance(input_dict[key])
+
+
+def _destination(exec_properties: dict[str, Any]) -> str:
+    destination = pusher_pb2.PushDestination()
+    proto_utils.json_to_proto(exec_properties.get(keys.PUSH_DESTINATION_KEY) or "{}", destination)
+    if not destination.filesystem.base_directory:
+        raise PushError("Pusher has no push_destination.filesystem.base_directory; name the model's serving directory.")
+    return destination.filesystem.base_directory
+
+
+def _check_digest(checked: artifact.Artifact) -> None:
+    expected = checked.get_string_custom_property(spec.DIGEST)
+    if expected and not layout.holds(checked.uri, expected):
+        raise IntegrityError(
+            f"{checked.type_name} {checked.id} at {checked.uri} was altered after it was published: "
+            f"expected digest {expected}, got another; remove that directory and run again."
+        )
+
+
+def _refusal(model: artifact.Artifact, blessing: artifact.Artifact, infra: list[artifact.Artifact] | None) -> str:
+    """Returns why this model must not be pushed, or an empty string if it may."""
+    _check_blessing_file(blessing)
+    if not blessing.has_custom_property(evaluator_constants.ARTIFACT_PROPERTY_BLESSED_KEY):
+        return f"blessing {blessing.id} holds no decision; a gate without any threshold blesses nothing"
+    if not model_utils.is_model_blessed(blessing):
+        return f"model {model.id} was not blessed (blessing {blessing.id})"
+    _check_blessing_is_for(model, blessing)
+    if infra and not model_utils.is_infra_validated(artifact_utils.get_single_instance(infra)):
+        return f"model {model.id} did not pass the check in a model server (blessing {infra[0].id})"
+    return ""
+
+
+def _check_blessing_file(blessing: artifact.Artifact) -> None:
+    """A decision is written down twice, in ML Metadata and as a file: whoever edits one of them is found out."""
+    blessed = model_utils.is_model_blessed(blessing)
+    says_yes = os.path.exists(os.path.join(blessing.uri, evaluator_constants.BLESSED_FILE_NAME))
+    says_no = os.path.exists(os.path.join(blessing.uri, evaluator_constants.NOT_BLESSED_FILE_NAME))
+    if says_yes != blessed or (blessed and says_no):
+        raise IntegrityError(
+            f"blessing {blessing.id} says blessed={int(blessed)} in ML Metadata, but {blessing.uri} holds "
+            f"{sorted(os.listdir(blessing.uri)) if os.path.isdir(blessing.uri) else 'nothing'}; evaluate the model again."
+        )
+
+
+def _check_blessing_is_for(model: artifact.Artifact, blessing: artifact.Artifact) -> None:
+    blessed_id = blessing.get_int_custom_property(evaluator_constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY)
+    blessed_uri = blessing.get_string_custom_property(evaluator_constants.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY)
+    if blessed_id != model.id or blessed_uri != model.uri:
+        raise IntegrityError(
+            f"blessing {blessing.id} is for model {blessed_id} at {blessed_uri or 'no uri'}, "
+            f"but the model to push is {model.id} at {model.uri}; evaluate this model."
+        )
+
+
+def _refused(reason: str) -> dict[str, Any]:
+    logging.warning("Not pushed: %s", reason)
+    return {spec.PUSHED: 0, spec.REASON: reason}
+
+
+def _pushed(published: layout.Published) -> dict[str, Any]:
+    logging.info("Version %d at %s, digest %s, copied: %s", *vars(published).values())
+    return {
+        spec.PUSHED: 1,
+        spec.DESTINATION: published.path,
+        spec.VERSION: str(published.version),
+        spec.DIGEST: published.digest,
+        spec.ALREADY_SERVED: int(not published.pushed),
+    }
+
+
+def _record(pushed_model: artifact.Artifact, facts: dict[str, Any]) -> None:
+    for key, value in facts.items():
+        if isinstance(value, int):
+            pushed_model.set_int_custom_property(key, value)
+        else:
+            pushed_model.set_string_custom_property(key, value)
+    os.makedirs(pushed_model.uri, exist_ok=True)
+    with open(os.path.join(pushed_model.uri, spec.RECORD_FILE), "w", encoding="utf-8") as file:
+        json.dump(facts, file, indent=2, sort_keys=True)

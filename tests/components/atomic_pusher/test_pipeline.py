@@ -1,0 +1,243 @@
+"""The Pusher and the served model's Resolver in real TFX pipelines on a real ML Metadata file, run again and again.
+
+The other nodes are tiny: a trainer whose "model" is its parameter's text, and a gate that says what its parameter tells it to.
+"""
+
+# No `from __future__ import annotations`: TFX reads function components' annotations as objects.
+import shutil
+from pathlib import Path
+
+import ml_metadata as mlmd
+import pytest
+from ml_metadata.proto import metadata_store_pb2
+from tfx import v1 as tfx
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types.standard_artifacts import Model, ModelBlessing, PushedModel
+
+from components.atomic_pusher import AtomicPusher, ServedModelStrategy
+from errors import PushError
+from serving import layout
+
+
+@component
+def Train(model: OutputArtifact[Model], weights: Parameter[str]):
+    export = Path(model.uri) / "Format-Serving"
+    export.mkdir()
+    (export / "saved_model.pb").write_text(weights)
+
+
+@component
+def Judge(
+    model: InputArtifact[Model],
+    blessing: OutputArtifact[ModelBlessing],
+    blessed: Parameter[int],
+    baseline_model: InputArtifact[Model] = None,
+):
+    blessing.set_int_custom_property("blessed", blessed)
+    blessing.set_string_custom_property("current_model", model.uri)
+    blessing.set_int_custom_property("current_model_id", model.id)
+    blessing.set_int_custom_property("baseline_model_id", baseline_model.id if baseline_model else 0)
+    (Path(blessing.uri) / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
+
+
+class Run:
+    """What ML Metadata tells about the newest run."""
+
+    def __init__(self, store: mlmd.MetadataStore, executions: list) -> None:
+        self.store = store
+        self.executions = {self.node(execution): execution for execution in executions}
+
+    def node(self, execution) -> str:
+        contexts = self.store.get_contexts_by_execution(execution.id)
+        return next(context.name for context in contexts if context.type == "node").split(".", 1)[1]
+
+    def state(self, node: str) -> str:
+        return metadata_store_pb2.Execution.State.Name(self.executions[node].last_known_state)
+
+    def output(self, node: str, type_name: str):
+        events = self.store.get_events_by_execution_ids([self.executions[node].id])
+        ids = [event.artifact_id for event in events if event.type != metadata_store_pb2.Event.INPUT]
+        return next((artifact for artifact in self.store.get_artifacts_by_id(ids) if artifact.type == type_name), None)
+
+    @property
+    def candidate(self):
+        return self.output("FederatedTrainer", "Model")
+
+    @property
+    def baseline_id(self) -> int:
+        """Id of the model that the gate compared with, 0 if there was none."""
+        return self.output("Evaluator", "ModelBlessing").custom_properties["baseline_model_id"].int_value
+
+    @property
+    def pushed(self) -> tuple[int, str, int]:
+        facts = self.output("Pusher", "PushedModel").custom_properties
+        return facts["pushed"].int_value, facts["pushed_version"].string_value, facts["already_served"].int_value
+
+
+class Pipelines:
+    """Runs pipelines that share one ML Metadata file and one serving directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.model_dir = root, root / "served" / "digits"
+        self.connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(root / "metadata.sqlite"))
+
+    def run(self, weights: str, blessed: int = 1, name: str = "tiny") -> Run:
+        tfx.orchestration.LocalDagRunner().run(self.pipeline(weights, blessed, name))
+        return self.last_run()
+
+    def last_run(self) -> Run:
+        store = mlmd.MetadataStore(self.connection)
+        run = max(store.get_contexts_by_type("pipeline_run"), key=lambda context: context.id)
+        return Run(store, store.get_executions_by_context(run.id))
+
+    def pipeline(self, weights: str, blessed: int, name: str) -> tfx.dsl.Pipeline:
+        # Models made before and after the candidate's: it is known by its node's whole id, not by its age.
+        centralised = Train(weights=f"centralised {weights}").with_id("Trainer")
+        federated = Train(weights=weights).with_id("FederatedTrainer")
+        late = Train(weights=f"late {weights}").with_id("Late.FederatedTrainer")
+        served = tfx.dsl.Resolver(
+            strategy_class=ServedModelStrategy,
+            config={"model_dir": str(self.model_dir), "candidate_node": "FederatedTrainer"},
+            model=tfx.dsl.Channel(type=Model),
+            pushed_model=tfx.dsl.Channel(type=PushedModel),
+        ).with_id("ServedModel")
+        late.add_upstream_node(federated)
+        served.add_upstream_nodes([federated, late])
+        judge = Judge(model=federated.outputs["model"], baseline_model=served.outputs["model"], blessed=blessed).with_id(
+            "Evaluator"
+        )
+        filesystem = tfx.proto.PushDestination.Filesystem(base_directory=str(self.model_dir))
+        pusher = AtomicPusher(
+            model=federated.outputs["model"],
+            model_blessing=judge.outputs["blessing"],
+            push_destination=tfx.proto.PushDestination(filesystem=filesystem),
+        ).with_id("Pusher")
+        return tfx.dsl.Pipeline(
+            pipeline_name=name,
+            pipeline_root=str(self.root / "artifacts" / name),
+            components=[centralised, federated, late, served, judge, pusher],
+            enable_cache=True,
+            metadata_connection_config=self.connection,
+        )
+
+
+@pytest.fixture
+def pipelines(tmp_path):
+    return Pipelines(tmp_path)
+
+
+def test_rerun_with_nothing_new_is_answered_from_the_cache_except_the_push(pipelines):
+    first, again = pipelines.run("a"), pipelines.run("a")
+    assert [first.state(node) for node in ("FederatedTrainer", "Evaluator", "Pusher")] == ["COMPLETE"] * 3
+    assert [again.state(node) for node in ("FederatedTrainer", "Evaluator", "Pusher")] == ["CACHED", "CACHED", "COMPLETE"]
+    assert first.pushed == (1, str(layout.live_version(pipelines.model_dir)), 0)
+    assert again.pushed == (1, first.pushed[1], 1)
+    assert len(layout.versions(pipelines.model_dir)) == 1
+    assert first.baseline_id == again.baseline_id == 0
+
+
+def test_wiped_serving_directory_is_filled_by_the_next_run(pipelines):
+    pipelines.run("a")
+    shutil.rmtree(pipelines.model_dir)
+    again = pipelines.run("a")
+    assert again.state("FederatedTrainer") == "CACHED"
+    assert again.pushed == (1, str(layout.live_version(pipelines.model_dir)), 0)
+
+
+def test_new_model_is_compared_with_the_served_one_and_so_is_its_rerun(pipelines):
+    first, second = pipelines.run("a"), pipelines.run("b")
+    assert second.baseline_id == first.candidate.id
+    for _ in range(2):
+        again = pipelines.run("b")
+        assert (again.state("Evaluator"), again.baseline_id) == ("CACHED", first.candidate.id)
+        assert again.pushed == (1, second.pushed[1], 1)
+
+
+@pytest.mark.slow
+def test_rerun_is_cached_even_after_the_serving_directory_was_wiped_and_filled(pipelines):
+    first, _ = pipelines.run("a"), pipelines.run("b")
+    shutil.rmtree(pipelines.model_dir)
+    assert pipelines.run("b").baseline_id == 0
+    again = pipelines.run("b")
+    assert (again.state("Evaluator"), again.baseline_id) == ("CACHED", first.candidate.id)
+
+
+def test_refused_model_is_never_a_baseline(pipelines):
+    first, refused = pipelines.run("a"), pipelines.run("b", blessed=0)
+    assert refused.pushed == (0, "", 0)
+    assert pipelines.run("b", blessed=0).state("Evaluator") == "CACHED"
+    assert pipelines.run("c").baseline_id == first.candidate.id
+    assert len(layout.versions(pipelines.model_dir)) == 2
+
+
+@pytest.mark.slow
+def test_earlier_model_that_comes_back_is_compared_with_the_served_one(pipelines):
+    _, second, back = pipelines.run("a"), pipelines.run("b"), pipelines.run("a")
+    assert (back.state("FederatedTrainer"), back.baseline_id) == ("CACHED", second.candidate.id)
+    again = pipelines.run("a")
+    assert (again.state("Evaluator"), again.baseline_id) == ("CACHED", second.candidate.id)
+
+
+@pytest.mark.slow
+def test_rolling_back_by_removing_a_version_brings_the_older_baseline_back(pipelines):
+    first, second = pipelines.run("a"), pipelines.run("b")
+    shutil.rmtree(pipelines.model_dir / second.pushed[1])
+    assert pipelines.run("c").baseline_id == first.candidate.id
+
+
+@pytest.mark.slow
+def test_model_before_the_served_one_is_skipped_if_its_artifact_is_gone(pipelines):
+    first, second, _ = pipelines.run("a"), pipelines.run("b"), pipelines.run("c")
+    shutil.rmtree(second.candidate.uri)
+    assert pipelines.run("c").baseline_id == first.candidate.id
+
+
+@pytest.mark.slow
+def test_served_version_that_ml_metadata_does_not_know_is_no_baseline(pipelines, caplog):
+    pipelines.run("a")
+    stranger = pipelines.model_dir / str(2**62)
+    stranger.mkdir()
+    (stranger / "saved_model.pb").write_text("dropped by hand")
+    assert pipelines.run("b").baseline_id == 0
+    assert f"ML Metadata does not know version {2**62}" in caplog.text
+    assert layout.live_version(pipelines.model_dir) == 2**62 + 1
+
+
+@pytest.mark.slow
+def test_altered_served_version_is_no_baseline(pipelines, caplog):
+    first = pipelines.run("a")
+    (pipelines.model_dir / first.pushed[1] / "saved_model.pb").write_text("altered")
+    assert pipelines.run("b").baseline_id == 0
+    assert f"ML Metadata does not know version {first.pushed[1]}" in caplog.text
+
+
+@pytest.mark.slow
+def test_served_model_whose_artifact_is_gone_is_no_baseline(pipelines, caplog):
+    first = pipelines.run("a")
+    shutil.rmtree(first.candidate.uri)
+    assert pipelines.run("b").baseline_id == 0
+    assert f"model {first.candidate.id} is served, but its artifact is gone" in caplog.text
+
+
+def test_nothing_is_pushed_if_the_baseline_was_altered_after_its_push(pipelines, caplog):
+    first = pipelines.run("a")
+    (Path(first.candidate.uri) / "Format-Serving" / "saved_model.pb").write_text("altered")
+    with pytest.raises(PushError, match="got ServedModel; see the log"):
+        pipelines.run("b")
+    last = pipelines.last_run()
+    # TFX itself goes on after a Resolver that failed: the gate has judged the model against nothing and blessed it.
+    assert [last.state(node) for node in ("ServedModel", "Evaluator", "Pusher")] == ["FAILED", "COMPLETE", "FAILED"]
+    assert f"baseline model {first.candidate.id} at" in caplog.text
+    assert layout.versions(pipelines.model_dir) == [int(first.pushed[1])]
+
+
+@pytest.mark.slow
+def test_another_pipeline_with_the_same_node_names_does_not_interfere(pipelines):
+    first, second = pipelines.run("a"), pipelines.run("b")
+    pipelines.model_dir = pipelines.root / "served" / "other"
+    assert pipelines.run("b", name="other").baseline_id == 0
+    pipelines.model_dir = pipelines.root / "served" / "digits"
+    again = pipelines.run("b")
+    assert again.candidate.id == second.candidate.id
+    assert (again.state("Evaluator"), again.baseline_id) == ("CACHED", first.candidate.id)
