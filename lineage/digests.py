@@ -34,18 +34,21 @@ def tree_digest(root: str | os.PathLike[str]) -> str:
         raise FileNotFoundError(f"no directory to digest at {base}")
     sha = hashlib.sha256()
     for path in sorted(_files(base)):
-        sha.update(f"{path}\0{file_digest(base / path)}\n".encode())
+        sha.update(f"{path}\0{file_digest(base / path)}\n".encode(errors="surrogateescape"))
     return sha.hexdigest()
 
 
 def _files(base: Path) -> Iterable[str]:
-    for folder, folders, names in os.walk(base):
-        for name in [*folders, *names]:
-            path = Path(folder, name)
+    for folder, folders, names in os.walk(base, onerror=_raise):
+        for path in (Path(folder, name) for name in (*folders, *names)):
             if path.is_symlink():
                 raise ValueError(f"symbolic link in a digested tree: {path}")
-            if name in names:
-                yield path.relative_to(base).as_posix()
+        yield from (Path(folder, name).relative_to(base).as_posix() for name in names)
+
+
+def _raise(error: OSError) -> None:
+    """os.walk would leave out a folder that cannot be read."""
+    raise error
 
 
 def code_digest(*places: str | os.PathLike[str]) -> str:

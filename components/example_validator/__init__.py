@@ -1,0 +1,1 @@
+"""The stock ExampleValidator, with anomalies that stop the run."""

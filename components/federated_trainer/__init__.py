@@ -1,0 +1,1 @@
+"""Federated training on TensorFlow Federated: change the algorithm in algorithms.py."""

@@ -1,0 +1,65 @@
+"""FederatedTrainer: federated averaging over the clients of a FederatedExamples artifact."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import standard_artifacts
+
+from components.federated_trainer import executor, spec
+from lineage.digests import code_digest
+
+
+class FederatedTrainer(base_component.BaseComponent):
+    """Trains the model of a model module by federated averaging on TensorFlow Federated.
+
+    Outputs:
+      model: a Model, exported with the design's signatures; its custom properties tell algorithm, rounds, clients and digest.
+      model_run: a ModelRun with TensorBoard events and rounds.csv, a line per round.
+    """
+
+    SPEC_CLASS = spec.FederatedTrainerSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        *,
+        federated_examples: types.BaseChannel,
+        module: str,
+        module_digest: str,
+        settings: Mapping[str, Any],
+        seed: int,
+    ) -> None:
+        """Makes the node.
+
+        Args:
+          federated_examples: channel of FederatedExamples, whose `train` split is trained on.
+          module: import path of the model module.
+          module_digest: digest of its source, so that an edit of it is seen by TFX's cache.
+          settings: `train` section of the config: algorithm, rounds, clients_per_round, local_epochs, batch_size,
+            client_learning_rate, server_learning_rate.
+          seed: decides initial weights, sampling of clients and order of their examples.
+        """
+        super().__init__(
+            spec.FederatedTrainerSpec(
+                federated_examples=federated_examples,
+                module=module,
+                module_digest=module_digest,
+                settings=json.dumps(dict(settings), sort_keys=True),
+                seed=seed,
+                code_version=_code_version(),
+                model=types.Channel(type=standard_artifacts.Model),
+                model_run=types.Channel(type=standard_artifacts.ModelRun),
+            )
+        )
+
+
+def _code_version() -> str:
+    """Digest of everything of ours that decides the weights: this package, the block reader, the code around the module."""
+    here = Path(__file__).parent
+    return code_digest(here, here.parent / "federated_split" / "blocks.py", here.parents[1] / "modeling")

@@ -1,0 +1,42 @@
+"""What a training leaves behind to look at: TensorBoard scalars and rounds.csv, a line per round."""
+
+from __future__ import annotations
+
+import csv
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from components.federated_trainer.rounds import Round
+
+ROUNDS_FILE = "rounds.csv"
+
+
+class RoundRecorder:
+    """Appends each round to `{run_dir}/rounds.csv` and to TensorBoard events in `{run_dir}`; both can be followed live."""
+
+    def __init__(self, run_dir: str) -> None:
+        import tensorflow as tf
+
+        os.makedirs(run_dir, exist_ok=True)
+        self._path = os.path.join(run_dir, ROUNDS_FILE)
+        self._events = tf.summary.create_file_writer(run_dir)
+
+    def record(self, result: Round) -> None:
+        """Writes one round; metric names become columns and tags `federated/<name>`."""
+        import tensorflow as tf
+
+        facts = {"clients": result.clients, "examples": result.examples, "seconds": round(result.seconds, 4), **result.metrics}
+        with self._events.as_default(step=result.number):
+            for name, value in facts.items():
+                tf.summary.scalar(f"federated/{name}", value)
+        self._events.flush()
+        self._append({"round": result.number, **facts})
+
+    def _append(self, row: dict[str, Any]) -> None:
+        new = not os.path.exists(self._path)
+        with open(self._path, "a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, row)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)

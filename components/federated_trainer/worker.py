@@ -1,0 +1,53 @@
+"""The training process: reads a job from standard input, writes one JSON message a line to standard output.
+
+A process of its own, because TFF leaves Keras in a state in which plain Model.fit fails, and so that nothing of a training
+that is stopped or runs out of memory stays behind in the pipeline's process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from dataclasses import asdict
+from typing import Any
+
+from components.federated_trainer import private_network
+from errors import FedtfxError
+
+
+def main() -> int:
+    """Messages: {"round": {...}} per round, then {"result": {...}} or {"error": {"type": ..., "message": ...}}."""
+    messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries and child processes print must not mix with the messages
+    if not private_network.enter():
+        print(
+            "warning: no private network here; TFF's worker can be reached by other machines while it trains", file=sys.stderr
+        )
+
+    def send(kind: str, content: Any) -> None:
+        print(json.dumps({kind: content}), file=messages, flush=True)
+
+    from components.federated_trainer.rounds import Job, train
+
+    try:
+        send("result", train(Job(**json.load(sys.stdin)), lambda result: send("round", asdict(result))))
+    except FedtfxError as error:
+        send("error", {"type": type(error).__name__, "message": str(error)})
+        return 1
+    except Exception as error:  # a defect, or something in the user's module that no check foresees; the log has all of it
+        traceback.print_exc()
+        send("error", {"type": "TrainingError", "message": _unforeseen(error)})
+        return 1
+    return 0
+
+
+def _unforeseen(error: Exception) -> str:
+    from modeling.contract import one_line
+
+    return f"training failed with {type(error).__name__}: {one_line(error)}; the log has the whole story."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""Centralised training on the pooled train split: what a model module's run_fn calls; the baseline of the federated model."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from modeling import batches, contract
+from modeling.export import export
+
+logger = logging.getLogger(__name__)
+
+
+def train(fn_args: Any, module_name: str) -> None:
+    """Trains the module's model with Keras' Adam on the whole train split and exports it with the module's signatures.
+
+    Args:
+      fn_args: tfx.components.FnArgs. `custom_config` holds epochs, batch_size, learning_rate and seed.
+      module_name: the model module's import path, `__name__` of the caller.
+    """
+    import tensorflow as tf
+
+    settings = fn_args.custom_config
+    module = contract.load(module_name)
+    tf.keras.utils.set_random_seed(settings["seed"])
+    model = module.build_model()
+    model.compile(tf.keras.optimizers.Adam(settings["learning_rate"]), loss=module.build_loss(), metrics=module.build_metrics())
+    model.fit(
+        batches.dataset(module, fn_args.train_files, batch_size=settings["batch_size"], shuffle_seed=settings["seed"]),
+        validation_data=batches.dataset(module, fn_args.eval_files, batch_size=1024),
+        epochs=settings["epochs"],
+        callbacks=[tf.keras.callbacks.TensorBoard(fn_args.model_run_dir, write_graph=False), _progress(settings["epochs"])],
+        verbose=0,
+    )
+    export(model, module, fn_args.serving_model_dir)
+
+
+def _progress(epochs: int) -> Any:
+    """A Keras callback that logs one line per epoch: epoch, every metric, time left."""
+    import tensorflow as tf
+
+    started = time.monotonic()
+
+    def log_epoch(epoch: int, logs: dict[str, float]) -> None:
+        done = epoch + 1
+        metrics = ", ".join(f"{key} {value:.4f}" for key, value in logs.items())
+        left = (time.monotonic() - started) / done * (epochs - done)
+        logger.info("epoch %d/%d: %s, %.0f s left", done, epochs, metrics, left)
+
+    return tf.keras.callbacks.LambdaCallback(on_epoch_end=log_epoch)

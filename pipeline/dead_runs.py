@@ -1,0 +1,71 @@
+"""What a run that died left behind: executions that say RUNNING for ever, and outputs that were never published."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+import shutil
+from typing import Any
+
+from pipeline.environment import Environment
+
+logger = logging.getLogger(__name__)
+
+
+def clean(environment: Environment, pipeline_name: str, reason: str) -> list[str]:
+    """Marks executions of a pipeline that are still RUNNING as CANCELED and removes their unpublished outputs.
+
+    Call it only while holding `execution.exclusive`: then whoever started them is dead.
+
+    Args:
+      environment: where the runs were.
+      pipeline_name: only this pipeline's executions are looked at.
+      reason: stored with each as the custom property `canceled_because`.
+
+    Returns:
+      The ids of the nodes whose executions were canceled.
+    """
+    if not os.path.exists(environment.metadata_path):
+        return []
+    from tfx.orchestration import metadata
+
+    with metadata.Metadata(environment.metadata_connection()) as handle:
+        return [
+            _cancel(handle.store, environment, pipeline_name, dead, reason) for dead in _running(handle.store, pipeline_name)
+        ]
+
+
+def _running(store: Any, pipeline_name: str) -> list[Any]:
+    from ml_metadata.proto import metadata_store_pb2
+
+    pipeline = store.get_context_by_type_and_name("pipeline", pipeline_name)
+    if pipeline is None:
+        return []
+    alive = (metadata_store_pb2.Execution.NEW, metadata_store_pb2.Execution.RUNNING)
+    return [execution for execution in store.get_executions_by_context(pipeline.id) if execution.last_known_state in alive]
+
+
+def _cancel(store: Any, environment: Environment, pipeline_name: str, execution: Any, reason: str) -> str:
+    from ml_metadata.proto import metadata_store_pb2
+
+    from pipeline.execution import node_of
+
+    execution.last_known_state = metadata_store_pb2.Execution.CANCELED
+    execution.custom_properties["canceled_because"].string_value = reason
+    store.put_executions([execution])
+    node_id = node_of(store, execution)
+    if not node_id:  # none of TFX's launcher, which alone makes these folders
+        return "an unknown node"
+    for folder in _outputs(environment.pipeline_root(pipeline_name), node_id, execution.id):
+        shutil.rmtree(folder, ignore_errors=True)
+    logger.info("execution %d of %s was %s; marked as canceled", execution.id, node_id, reason)
+    return node_id
+
+
+def _outputs(pipeline_root: str, node_id: str, execution_id: int) -> list[str]:
+    """TFX's layout: `{node}/{output}/{execution}`, and `{node}/.system/{purpose}/{execution}` for what it keeps for itself."""
+    node = glob.escape(os.path.join(pipeline_root, node_id))
+    return glob.glob(os.path.join(node, "*", str(execution_id))) + glob.glob(
+        os.path.join(node, ".system", "*", str(execution_id))
+    )

@@ -1,0 +1,49 @@
+"""WHERE a pipeline runs: roots, metadata connection, Beam arguments. What it computes is a PipelineConfig."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Places and engines of a run.
+
+    Attributes:
+      root: folder of artifacts, metadata and logs; shared by any number of pipelines.
+      serving_root: TF-Serving base folder; models go to `{serving_root}/{pipeline name}/{version}`.
+      beam_args: command-line arguments for Beam nodes. Empty is the in-process direct runner; TFX packs itself into a wheel for
+        every Beam node (3.7 s each) as soon as there is one.
+      cache: whether a node whose inputs, parameters and code did not change is answered from an earlier run.
+    """
+
+    root: str
+    serving_root: str
+    beam_args: tuple[str, ...] = ()
+    cache: bool = True
+
+    @classmethod
+    def local(cls, root: str = "pipeline_root", serving_root: str = "serving/models", *, cache: bool = True) -> Environment:
+        """This machine: artifacts and a sqlite ML Metadata database under `root`."""
+        return cls(root=os.path.abspath(root), serving_root=os.path.abspath(serving_root), cache=cache)
+
+    @property
+    def metadata_path(self) -> str:
+        """The sqlite database of ML Metadata."""
+        return os.path.join(self.root, "metadata.sqlite")
+
+    def metadata_connection(self) -> Any:
+        """Returns the ml_metadata ConnectionConfig of this environment."""
+        from tfx.orchestration import metadata
+
+        return metadata.sqlite_metadata_connection_config(self.metadata_path)
+
+    def pipeline_root(self, name: str) -> str:
+        """Folder of one pipeline's artifacts: `{root}/{name}/{node}/{output}/{execution id}`."""
+        return os.path.join(self.root, name)
+
+    def model_dir(self, name: str) -> str:
+        """Folder of one pipeline's served versions."""
+        return os.path.join(self.serving_root, name)

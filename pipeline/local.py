@@ -1,0 +1,124 @@
+"""One run of a pipeline on this machine, from config to exit code."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import logging
+import os
+from pathlib import Path
+from typing import TextIO
+
+from components.beam_errors import cause_of
+from errors import FedtfxError
+from modeling import check, contract
+from pipeline import dead_runs, execution, gate, places, provenance
+from pipeline.config import PipelineConfig
+from pipeline.environment import Environment
+from pipeline.interruption import MESSAGE
+from pipeline.progress import Progress, logged_to, show
+from pipeline.summary import Summary, as_text, summarise, unfinished
+
+logger = logging.getLogger(__name__)
+REFUSED = 10
+
+
+def run(config: PipelineConfig, options: argparse.Namespace) -> int:
+    """Runs `config` as local_runner's options say, shows it, and returns the exit code.
+
+    Raises:
+      FedtfxError: one line for the user; its exit_code is the runner's.
+      KeyboardInterrupt: the run was interrupted, and what it had half done is cleared.
+    """
+    environment = Environment.local(options.pipeline_root, options.serving_root, cache=not options.no_cache)
+    _check_places(environment, options.json)
+    run_id = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%d-%H%M%S.%f")
+    log = os.path.join(environment.root, "logs", f"{config.name}-{run_id}.log")
+    with execution.exclusive(environment), logged_to(log) as screen:
+        show(screen, f"{config.name}: run {run_id}, log in {places.shown(log)}\n")
+        summary, error = _attempt(config, environment, run_id, log, options.again_from, screen)
+        if error is None:
+            show(screen, as_text(summary, environment) + "\n")
+    if options.json:
+        Path(options.json).write_text(json.dumps(summary.as_json(), indent=2) + "\n", encoding="utf-8")
+    if error is not None:
+        raise error
+    return 0 if summary.pushed else REFUSED
+
+
+def _check_places(environment: Environment, json_file: str | None) -> None:
+    places.check_folder("--pipeline-root", environment.root)
+    places.check_folder("--serving-root", environment.serving_root)
+    if json_file:
+        places.clear_file("--json", json_file)
+
+
+def _attempt(
+    config: PipelineConfig, environment: Environment, run_id: str, log: str, again_from: str | None, screen: TextIO
+) -> tuple[Summary, BaseException | None]:
+    """What came of the run, and what is to be raised when its books are closed."""
+    progress = Progress(screen)
+    try:
+        _prepare(config, environment, run_id, screen)
+        return summarise(config, environment, run_id, _nodes(config, environment, run_id, again_from, progress), log), None
+    except KeyboardInterrupt as interrupt:
+        return unfinished(environment, run_id, progress.results, log, MESSAGE), interrupt
+    except Exception as error:  # our own errors have their line; anything else is a defect, whose traceback goes to the log
+        explained = _explained(error, log)
+        return unfinished(environment, run_id, progress.results, log, str(explained)), explained
+
+
+def _prepare(config: PipelineConfig, environment: Environment, run_id: str, screen: TextIO) -> None:
+    lint(config)
+    places.check_database(environment.metadata_path)
+    dead = dead_runs.clean(environment, config.name, f"found running when run {run_id} began: its process had died")
+    if dead:
+        show(screen, f"  an earlier run died in {', '.join(dead)}; what it left half done was cleared\n")
+
+
+def lint(config: PipelineConfig) -> None:
+    """Refuses, before anything runs, what could not work: the model module, the gate's metrics and features.
+
+    Raises:
+      ConfigError: one line.
+    """
+    module = contract.load(config.model)
+    check.check(module)
+    gate.lint(config.gate, [*module.features], module.label_key)
+
+
+def _nodes(
+    config: PipelineConfig, environment: Environment, run_id: str, again_from: str | None, progress: Progress
+) -> list[execution.NodeResult]:
+    from pipeline.dag import create_pipeline
+
+    dag = create_pipeline(config, environment)
+    try:
+        with progress:
+            return execution.run(dag, environment, run_id, progress, facts=provenance.record(config), again_from=again_from)
+    except KeyboardInterrupt:
+        dead_runs.clean(environment, config.name, f"run {run_id} was interrupted")
+        raise
+
+
+def _explained(error: Exception, log: str) -> FedtfxError:
+    """An error in one line: its own words if it is a user's to mend, else what was raised and where the log is."""
+    where = f"see {places.shown(log)}"
+    if isinstance(error, execution.NodeFailed):
+        return _explained_node(error, where)
+    if isinstance(error, FedtfxError):
+        return error
+    logger.error("internal error", exc_info=error)
+    return FedtfxError(f"internal error: {type(error).__name__}: {contract.one_line(error)}; {where}")
+
+
+def _explained_node(failure: execution.NodeFailed, where: str) -> FedtfxError:
+    cause = failure.cause or RuntimeError(failure.recorded)
+    logger.error("%s", failure, exc_info=cause)
+    known = cause_of(cause)
+    if known:
+        return type(known)(f"{failure}: {known}")
+    if failure.cause is None:
+        return FedtfxError(f"{failure}; {where}")
+    return FedtfxError(f"{failure}: {type(cause).__name__}: {contract.one_line(cause)}; {where}")

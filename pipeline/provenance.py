@@ -1,0 +1,50 @@
+"""What is recorded with every run, so that it can be said later with what it was made."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+from lineage.digests import code_digest, file_digest
+from pipeline import config as configuration
+from pipeline.config import PipelineConfig
+
+_ROOT = Path(__file__).parents[1]
+_OURS = ("components", "lineage", "modeling", "pipeline", "serving", "errors.py", "local_runner.py")
+_STACK = ("tfx", "tensorflow-federated", "tensorflow", "tensorflow-model-analysis", "ml-metadata", "apache-beam")
+
+
+def record(config: PipelineConfig) -> dict[str, str | int]:
+    """Returns what is stored in ML Metadata as custom properties of the run's context.
+
+    config_digest, seed, code_version (digest of all our sources), git_commit (with `+changes` when the checkout has any; left
+    out without git), lock_digest (of requirements.txt, if it is there), python, and `version_<package>` of the stack.
+    """
+    facts: dict[str, str | int] = {
+        "config_digest": configuration.digest(config),
+        "seed": config.seed,
+        "code_version": code_digest(*(_ROOT / name for name in _OURS if (_ROOT / name).exists())),
+        "python": sys.version.split()[0],
+    }
+    facts |= {f"version_{package}": importlib.metadata.version(package) for package in _STACK}
+    if commit := git_commit(_ROOT):
+        facts["git_commit"] = commit
+    if (lock := _ROOT / "requirements.txt").exists():
+        facts["lock_digest"] = file_digest(lock)
+    return facts
+
+
+def git_commit(folder: Path) -> str | None:
+    """The commit that is checked out in `folder`, with `+changes` if tracked files differ from it; None without git."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        return f"{commit}+changes" if git("status", "--porcelain", "--untracked-files=no") else commit
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,172 @@
+"""What came of a run, read from ML Metadata and the artifacts: for people as text, for machines as JSON."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.config import PipelineConfig
+from pipeline.decision import Decision, Metrics, decide, metrics_of
+from pipeline.environment import Environment
+from pipeline.execution import NodeResult
+from pipeline.places import shown
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The result of a run, finished or not.
+
+    Attributes:
+      run_id: the run's name in ML Metadata.
+      decision: the gate's.
+      pushed: version, path, and whether it is new; None when the model did not go live.
+      metrics: overall metrics of the models `federated`, `baseline` and `served`; None for one that does not exist.
+      nodes: a result per node.
+      paths: root, metadata, log, tensorboard, report.
+    """
+
+    run_id: str
+    decision: Decision
+    pushed: Mapping[str, Any] | None
+    metrics: Mapping[str, Metrics | None]
+    nodes: Sequence[NodeResult]
+    paths: Mapping[str, str | None]
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the documented layout of `--json`."""
+        return {
+            "run_id": self.run_id,
+            "decision": {"blessed": self.decision.blessed, "reasons": list(self.decision.reasons)},
+            "pushed": dict(self.pushed) if self.pushed else None,
+            "metrics": {model: _finite(values) if values else None for model, values in self.metrics.items()},
+            "nodes": [{"id": node.id, "state": node.state, "seconds": round(node.seconds, 3)} for node in self.nodes],
+            "paths": dict(self.paths),
+        }
+
+
+def _finite(values: Metrics) -> dict[str, float | None]:
+    """JSON has no NaN and no infinity; they become null."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def unfinished(environment: Environment, run_id: str, nodes: Sequence[NodeResult], log: str, reason: str) -> Summary:
+    """What there is to tell of a run that failed or was interrupted: nothing was blessed, and why."""
+    return Summary(
+        run_id=run_id,
+        decision=Decision(False, (reason,)),
+        pushed=None,
+        metrics=dict.fromkeys(("federated", "baseline", "served")),
+        nodes=tuple(nodes),
+        paths={**_fixed_paths(environment, log), "tensorboard": None},
+    )
+
+
+def _fixed_paths(environment: Environment, log: str) -> dict[str, str | None]:
+    return {"root": environment.root, "metadata": environment.metadata_path, "log": log, "report": None}
+
+
+def summarise(config: PipelineConfig, environment: Environment, run_id: str, nodes: Sequence[NodeResult], log: str) -> Summary:
+    """Reads decision, metrics and paths of a run in which every node completed."""
+    import tensorflow_model_analysis as tfma
+    from tfx.orchestration import metadata
+
+    with metadata.Metadata(environment.metadata_connection()) as handle:
+        outputs = {node.id: outputs_of(handle.store, node.execution_id) for node in nodes if node.execution_id is not None}
+    evaluation = outputs["Evaluator"]["evaluation"].uri
+    metrics = {
+        "federated": metrics_of(evaluation, tfma.CANDIDATE_KEY),
+        "baseline": metrics_of(outputs["BaselineEvaluator"]["evaluation"].uri, tfma.CANDIDATE_KEY),
+        "served": metrics_of(evaluation, tfma.BASELINE_KEY),
+    }
+    blessed = outputs["Evaluator"]["blessing"].custom_properties["blessed"].int_value == 1
+    validation = tfma.load_validation_result(evaluation)
+    return Summary(
+        run_id=run_id,
+        decision=decide(config.gate, blessed, validation, metrics["federated"], metrics["served"]),
+        pushed=_pushed(outputs["Pusher"]["pushed_model"].custom_properties),
+        metrics=metrics,
+        nodes=tuple(nodes),
+        paths={**_fixed_paths(environment, log), "tensorboard": outputs["FederatedTrainer"]["model_run"].uri},
+    )
+
+
+def outputs_of(store: Any, execution_id: int) -> dict[str, Any]:
+    """Returns output key -> first artifact of an execution, whether it ran or was answered from the cache."""
+    from ml_metadata.proto import metadata_store_pb2
+
+    events = [
+        event for event in store.get_events_by_execution_ids([execution_id]) if event.type == metadata_store_pb2.Event.OUTPUT
+    ]
+    artifacts = {artifact.id: artifact for artifact in store.get_artifacts_by_id([event.artifact_id for event in events])}
+    return {event.path.steps[0].key: artifacts[event.artifact_id] for event in events if event.path.steps}
+
+
+def _pushed(properties: Any) -> dict[str, Any] | None:
+    if properties["pushed"].int_value != 1:
+        return None
+    return {
+        "version": int(properties["pushed_version"].string_value),
+        "path": properties["pushed_destination"].string_value,
+        "new": properties["already_served"].int_value != 1,
+    }
+
+
+def as_text(summary: Summary, environment: Environment) -> str:
+    """Returns the summary for a person: metrics side by side, the decision and why, where all of it is, what to type next."""
+    return "\n".join(
+        ["", *_table(summary.metrics), "", *_verdict(summary), "", *_places(summary, environment), "", *_next(summary)]
+    )
+
+
+def _table(metrics: Mapping[str, Metrics | None]) -> list[str]:
+    models = {model: values for model, values in metrics.items() if values}
+    names = list(dict.fromkeys(name for values in models.values() for name in values))
+    width = max(map(len, names), default=0)
+    header = f"  {'':<{width}}" + "".join(f"{model:>12}" for model in models)
+    return [header, *(f"  {name:<{width}}" + "".join(_cell(values, name) for values in models.values()) for name in names)]
+
+
+def _cell(values: Metrics, name: str) -> str:
+    if name not in values:
+        return f"{'-':>12}"
+    return f"{values[name]:>12.0f}" if name == "example_count" else f"{values[name]:>12.4f}"
+
+
+def _verdict(summary: Summary) -> list[str]:
+    reasons = [f"    {reason}" for reason in summary.decision.reasons]
+    if summary.pushed is None:
+        return ["  REFUSED: the federated model does not go live; what is served is untouched.", *reasons]
+    how = "pushed as" if summary.pushed["new"] else "already served as"
+    return [f"  BLESSED: the federated model is {how} version {summary.pushed['version']}.", *reasons]
+
+
+def _places(summary: Summary, environment: Environment) -> list[str]:
+    places = {
+        "model": summary.pushed["path"] if summary.pushed else None,
+        "served from": environment.serving_root,
+        "metadata": summary.paths["metadata"],
+        "log": summary.paths["log"],
+        "TensorBoard": summary.paths["tensorboard"],
+    }
+    return [f"  {name:<12} {shown(place)}" for name, place in places.items() if place]
+
+
+def _next(summary: Summary) -> list[str]:
+    if summary.pushed is None:
+        logs = shown(str(summary.paths["tensorboard"]))
+        return ["  Next: look at the rounds with", f"    {_command('tensorboard', '--logdir', logs)}"]
+    model = shown(summary.pushed["path"])
+    return [
+        "  Next: see what the served model answers to with",
+        f"    {_command('saved_model_cli', 'show', '--dir', model, '--all')}",
+    ]
+
+
+def _command(script: str, *arguments: str) -> str:
+    """A line to type: a script that lies beside the Python that runs us, which need not be on the PATH."""
+    return shlex.join([shown(os.path.join(os.path.dirname(sys.executable), script)), *arguments])

@@ -1,0 +1,97 @@
+"""The DAG of the design, compiled by TFX for every kind of example data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tfx.dsl.compiler.compiler import Compiler
+
+from errors import ConfigError
+from pipeline import config as configuration
+from pipeline.config import PipelineConfig, from_dict
+from pipeline.dag import create_pipeline
+from pipeline.environment import Environment
+
+ROOT = Path(__file__).parents[2]
+UPSTREAM = {
+    "ExampleGen": set(),
+    "StatisticsGen": {"ExampleGen"},
+    "SchemaGen": {"StatisticsGen"},
+    "ExampleValidator": {"StatisticsGen", "SchemaGen"},
+    "FederatedSplit": {"ExampleGen", "ExampleValidator"},
+    "Trainer": {"ExampleGen", "ExampleValidator"},
+    "FederatedTrainer": {"FederatedSplit"},
+    "ServedModel": {"FederatedTrainer"},
+    "Evaluator": {"ExampleGen", "FederatedTrainer", "ServedModel"},
+    "BaselineEvaluator": {"ExampleGen", "Trainer"},
+    "Pusher": {"FederatedTrainer", "Evaluator"},
+}
+
+
+def config(data: dict) -> PipelineConfig:
+    return from_dict(
+        {
+            "name": "tiny",
+            "model": "examples.digits.digits_model",
+            "data": data,
+            "split": {"strategy": "dirichlet", "clients": 10},
+            "train": {"rounds": 5, "clients_per_round": 3},
+            "gate": {"thresholds": {"SparseCategoricalAccuracy": {"min": 0.9}}},
+        }
+    )
+
+
+def compiled(pipeline_config: PipelineConfig, root: Path) -> dict:
+    """Node id -> what TFX compiled of it, in the order in which they run."""
+    dag = create_pipeline(pipeline_config, Environment.local(str(root / "root"), str(root / "served")))
+    return {node.pipeline_node.node_info.id: node.pipeline_node for node in Compiler().compile(dag).nodes}
+
+
+def parameter(node, name: str) -> str:
+    return node.parameters.parameters[name].field_value.string_value
+
+
+@pytest.fixture
+def csv(tmp_path) -> dict:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "examples.csv").write_text("image,label\na,1\n")
+    return {"format": "csv", "path": str(tmp_path / "data")}
+
+
+@pytest.mark.parametrize("case", ["digits", "mnist"])
+def test_examples_compile_to_the_designed_dag(case, tmp_path):
+    nodes = compiled(configuration.load(ROOT / "examples" / case / "config.yaml"), tmp_path)
+    assert {node_id: set(node.upstream_nodes) for node_id, node in nodes.items()} == UPSTREAM
+    assert next(iter(nodes)) == "ExampleGen"
+
+
+def test_own_data_compile_to_the_same_dag(csv, tmp_path):
+    nodes = compiled(config(csv), tmp_path)
+    assert {node_id: set(node.upstream_nodes) for node_id, node in nodes.items()} == UPSTREAM
+
+
+def test_curated_schema_takes_the_place_of_the_inferred_one_and_an_edit_of_it_is_noticed(csv, tmp_path):
+    schema = tmp_path / "schema.pbtxt"
+    digests = []
+    for text in ('feature { name: "image" }', 'feature { name: "label" }'):
+        schema.write_text(text)
+        node = compiled(config({**csv, "schema": str(schema)}), tmp_path)["SchemaGen"]
+        assert (parameter(node, "schema_file"), list(node.upstream_nodes)) == (str(schema), [])
+        digests.append(parameter(node, "schema_digest"))
+    assert digests[0] != digests[1]
+
+
+def test_missing_curated_schema_is_refused(csv, tmp_path):
+    with pytest.raises(ConfigError, match=r"^data\.schema: no file .*missing\.pbtxt; give a schema"):
+        compiled(config({**csv, "schema": str(tmp_path / "missing.pbtxt")}), tmp_path)
+
+
+def test_split_follows_the_label_of_the_module(csv, tmp_path):
+    assert '"label"' in parameter(compiled(config(csv), tmp_path)["FederatedSplit"], "parameters")
+
+
+def test_cache_is_the_environments_choice(tmp_path):
+    environment = Environment.local(str(tmp_path / "root"), str(tmp_path / "served"), cache=False)
+    dag = create_pipeline(config({"format": "digits"}), environment)
+    assert not any(node.pipeline_node.execution_options.caching_options.enable_cache for node in Compiler().compile(dag).nodes)

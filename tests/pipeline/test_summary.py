@@ -1,0 +1,122 @@
+"""How a result is told to people and to machines."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.decision import Decision
+from pipeline.environment import Environment
+from pipeline.execution import NodeResult
+from pipeline.summary import Summary, as_text, unfinished
+
+NODES = (NodeResult("ExampleGen", "complete", 1.23456, 1), NodeResult("Trainer", "failed", 0.5, 2))
+
+
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return Environment.local("pipeline_root", "serving models")
+
+
+def summary(environment: Environment, **changes) -> Summary:
+    """A blessed and pushed model's, unless changed."""
+    root = environment.root
+    facts = {
+        "run_id": "1",
+        "decision": Decision(True, ("Accuracy is 0.9600; required at least 0.95",)),
+        "pushed": {"version": 7, "path": f"{environment.serving_root}/digits/7", "new": True},
+        "metrics": {"federated": {"auc": 0.5, "example_count": 369.0}, "baseline": {"auc": 0.75}, "served": None},
+        "nodes": NODES,
+        "paths": {
+            "root": root,
+            "metadata": environment.metadata_path,
+            "log": f"{root}/logs/1.log",
+            "tensorboard": f"{root}/digits/FederatedTrainer/model_run/8",
+            "report": None,
+        },
+    }
+    return Summary(**{**facts, **changes})
+
+
+def refused(environment: Environment) -> Summary:
+    return summary(environment, pushed=None, decision=Decision(False, ("Accuracy is 0.9000; required at least 0.95",)))
+
+
+def test_metrics_of_the_models_stand_side_by_side(environment):
+    table = as_text(summary(environment), environment).splitlines()[1:4]
+    assert [line.split() for line in table] == [
+        ["federated", "baseline"],
+        ["auc", "0.5000", "0.7500"],
+        ["example_count", "369", "-"],
+    ]
+
+
+def test_pushed_model_is_told_with_version_reason_and_places(environment):
+    text = as_text(summary(environment), environment)
+    assert "  BLESSED: the federated model is pushed as version 7.\n    Accuracy is 0.9600; required at least 0.95\n" in text
+    for name, place in {
+        "model": "serving models/digits/7",
+        "served from": "serving models",
+        "metadata": "pipeline_root/metadata.sqlite",
+        "log": "pipeline_root/logs/1.log",
+        "TensorBoard": "pipeline_root/digits/FederatedTrainer/model_run/8",
+    }.items():
+        assert f"\n  {name:<12} {place}\n" in text
+
+
+def test_model_that_was_live_already_is_not_called_pushed(environment):
+    served = {"version": 7, "path": f"{environment.serving_root}/digits/7", "new": False}
+    assert "is already served as version 7." in as_text(summary(environment, pushed=served), environment)
+
+
+def test_refusal_is_told_with_its_reasons(environment):
+    text = as_text(refused(environment), environment)
+    assert "  REFUSED: the federated model does not go live; what is served is untouched.\n    Accuracy is 0.9000" in text
+    assert "serving models/digits" not in text
+
+
+@pytest.mark.parametrize("told", [summary, refused])
+def test_next_command_can_be_typed_as_it_stands(environment, told):
+    line = as_text(told(environment), environment).splitlines()[-1]
+    script, *arguments = shlex.split(line)
+    assert Path(script).parent == Path(sys.executable).parent
+    assert os.access(script, os.X_OK)
+    assert {"serving models/digits/7", "pipeline_root/digits/FederatedTrainer/model_run/8"} & set(arguments)
+
+
+def test_machines_get_the_documented_layout(environment):
+    told = json.loads(json.dumps(summary(environment).as_json()))
+    assert told == {
+        "run_id": "1",
+        "decision": {"blessed": True, "reasons": ["Accuracy is 0.9600; required at least 0.95"]},
+        "pushed": {"version": 7, "path": f"{environment.serving_root}/digits/7", "new": True},
+        "metrics": {"federated": {"auc": 0.5, "example_count": 369.0}, "baseline": {"auc": 0.75}, "served": None},
+        "nodes": [
+            {"id": "ExampleGen", "state": "complete", "seconds": 1.235},
+            {"id": "Trainer", "state": "failed", "seconds": 0.5},
+        ],
+        "paths": dict(summary(environment).paths),
+    }
+    assert list(told["paths"]) == ["root", "metadata", "log", "tensorboard", "report"]
+
+
+def test_metrics_that_json_cannot_say_are_null(environment):
+    told = summary(environment, metrics={"federated": {"loss": math.nan, "perplexity": math.inf, "auc": 0.5}}).as_json()
+    assert told["metrics"]["federated"] == {"loss": None, "perplexity": None, "auc": 0.5}
+
+
+def test_unfinished_run_has_the_same_layout_and_its_reason(environment):
+    told = unfinished(environment, "1", NODES, "1.log", "Trainer failed: boom").as_json()
+    assert told.keys() == summary(environment).as_json().keys()
+    assert told["paths"].keys() == summary(environment).paths.keys()
+    assert told["decision"] == {"blessed": False, "reasons": ["Trainer failed: boom"]}
+    assert told["pushed"] is None
+    assert told["metrics"] == {"federated": None, "baseline": None, "served": None}
+    assert told["nodes"][-1]["state"] == "failed"
