@@ -64,9 +64,7 @@ FORMATS = {
 }
 
 
-def example_gen(
-    *, data_format: str, path: str | None, splits: Mapping[str, int | str], seed: int
-) -> BaseComponent:
+def example_gen(*, data_format: str, path: str | None, splits: Mapping[str, int | str], seed: int) -> BaseComponent:
     """Returns the node with id `ExampleGen`; its output `examples` is a standard Examples artifact.
 
     Args:

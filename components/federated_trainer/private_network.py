@@ -1,7 +1,7 @@
 """Takes the training process off the network, because TFF's worker listens on every interface and asks nobody who they are.
 
-The worker has no option to bind to loopback. In a network namespace of its own there is nothing but loopback, so only the training
-process and the worker, which it starts, can reach each other. Files are not affected.
+The worker has no option to bind to loopback. In a network namespace of its own there is nothing but loopback, so only the
+training process and the worker, which it starts, can reach each other. Files are not affected.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def enter() -> bool:
     Without the privilege to do so it is done inside a new user namespace that keeps the user and group as they are.
 
     Returns:
-      Whether it worked. Kernels and containers can forbid any step of it, so a forked child tries it first; if that fails, nothing
-      has changed here.
+      Whether it worked. Kernels and containers can forbid any step of it, so a forked child tries it first; if that fails,
+      nothing has changed here.
     """
     if not _succeeds_in_a_child():
         return False
