@@ -55,8 +55,8 @@ def dataset(
         )
         .shuffle(_SHUFFLE_WINDOW, seed=packed[0, 0])
     )
-    batched = examples.repeat(epochs).batch(batch_size).map(lambda serialized: batches.parse(module, serialized))
-    return batched.with_options(_plain_options())
+    epoch = examples.batch(batch_size)  # a batch does not reach into the next epoch: McMahan et al. 2017, algorithm 1
+    return epoch.repeat(epochs).map(lambda serialized: batches.parse(module, serialized)).with_options(_plain_options())
 
 
 def _plain_options() -> Any:

@@ -1,0 +1,48 @@
+import json
+import shutil
+from pathlib import Path
+
+from tfx import types
+
+from components import FederatedExamples
+from components.federated_trainer import component
+from lineage.digests import code_digest
+
+
+def make(**settings: object) -> component.FederatedTrainer:
+    return component.FederatedTrainer(
+        federated_examples=types.Channel(type=FederatedExamples),
+        module="examples.digits.digits_model",
+        module_digest="0123",
+        settings=settings,
+        seed=7,
+    )
+
+
+def test_parameters_that_decide_the_weights_are_in_the_cache_key_and_hold_no_client() -> None:
+    parameters = make(rounds=3, algorithm="fedavg").exec_properties
+    assert set(parameters) == {"module", "module_digest", "settings", "seed", "code_version"}
+    assert json.loads(parameters["settings"]) == {"algorithm": "fedavg", "rounds": 3}
+
+
+def test_the_order_of_the_settings_does_not_spoil_the_cache() -> None:
+    first, second = make(rounds=3, algorithm="fedavg"), make(algorithm="fedavg", rounds=3)
+    assert first.exec_properties == second.exec_properties
+
+
+def test_an_edit_of_a_source_changes_the_code_version(tmp_path) -> None:
+    package = Path(component.__file__).parent
+    copy = tmp_path / package.name
+    shutil.copytree(package, copy)
+    before = code_digest(copy)
+    assert before == code_digest(package)
+    with open(copy / "algorithms.py", "a", encoding="utf-8") as file:
+        file.write("# an edit\n")
+    assert code_digest(copy) != before
+
+
+def test_the_code_version_covers_the_package_the_block_reader_and_the_modeling_code() -> None:
+    root = Path(component.__file__).parents[2]
+    reader = root / "components" / "federated_split" / "blocks.py"
+    covered = code_digest(root / "components" / "federated_trainer", reader, root / "modeling")
+    assert make().exec_properties["code_version"] == covered
