@@ -22,7 +22,7 @@ def main() -> int:
     messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries and child processes print must not mix with the messages
     if not private_network.enter():
-        print("warning: no private network here; TFF's worker can be reached by other machines while it trains", file=sys.stderr)
+        print("warning: no private network; other machines can reach TFF's worker while it trains", file=sys.stderr)
 
     def send(kind: str, content: Any) -> None:
         print(json.dumps({kind: content}), file=messages, flush=True)
