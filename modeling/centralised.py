@@ -6,6 +6,9 @@ import logging
 import time
 from typing import Any
 
+import numpy as np
+
+from errors import TrainingError
 from modeling import batches, contract
 from modeling.export import export
 
@@ -18,6 +21,9 @@ def train(fn_args: Any, module_name: str) -> None:
     Args:
       fn_args: tfx.components.FnArgs. `custom_config` holds epochs, batch_size, learning_rate and seed.
       module_name: the model module's import path, `__name__` of the caller.
+
+    Raises:
+      TrainingError: the weights are not finite in the end.
     """
     import tensorflow as tf
 
@@ -33,6 +39,11 @@ def train(fn_args: Any, module_name: str) -> None:
         callbacks=[tf.keras.callbacks.TensorBoard(fn_args.model_run_dir, write_graph=False), _progress(settings["epochs"])],
         verbose=0,
     )
+    if not all(np.all(np.isfinite(weights)) for weights in model.get_weights()):
+        raise TrainingError(
+            f"the centralised model's weights are not finite after {settings['epochs']} epochs; expected finite numbers. Lower"
+            " baseline.learning_rate, or look for NaN in the data."
+        )
     export(model, module, fn_args.serving_model_dir)
 
 

@@ -67,6 +67,8 @@ def _follow(process: subprocess.Popen[str]) -> dict[str, Any]:
             result = Round(**content)
             typical = result.seconds if result.number <= 2 else typical + (result.seconds - typical) / (result.number - 1)
             logger.info(_progress_line(result, typical))
+        elif kind == "warning":
+            logger.warning("%s", content)
         elif kind == "error":
             raise getattr(errors, content["type"])(content["message"])
         elif kind == "result":
@@ -85,8 +87,9 @@ def _messages(process: subprocess.Popen[str]) -> Iterator[tuple[str, Any]]:
 
 def _progress_line(result: Round, typical_seconds: float) -> str:
     metrics = "".join(f", {key} {value:.4f}" for key, value in result.metrics.items())
-    left = typical_seconds * (result.of - result.number)
-    return f"round {result.number}/{result.of}: {result.clients} clients{metrics}, {result.seconds:.2f} s, {left:.0f} s left"
+    left_out = f" ({result.left_out} examples left out, their client's weights are not finite)" if result.left_out else ""
+    times = f"{result.seconds:.2f} s, {typical_seconds * (result.of - result.number):.0f} s left"
+    return f"round {result.number}/{result.of}: {result.clients} clients{left_out}{metrics}, {times}"
 
 
 def _end(process: subprocess.Popen[str]) -> None:

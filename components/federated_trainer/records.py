@@ -26,7 +26,13 @@ class RoundRecorder:
         """Writes one round; metric names become columns and tags `federated/<name>`."""
         import tensorflow as tf
 
-        facts = {"clients": result.clients, "examples": result.examples, "seconds": round(result.seconds, 4), **result.metrics}
+        facts = {
+            "clients": result.clients,
+            "examples": result.examples,
+            "left_out": result.left_out,
+            "seconds": round(result.seconds, 4),
+            **result.metrics,
+        }
         with self._events.as_default(step=result.number):
             for name, value in facts.items():
                 tf.summary.scalar(f"federated/{name}", value)

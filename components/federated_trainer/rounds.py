@@ -43,14 +43,15 @@ class Job:
 class Round:
     """What one round gave.
 
-    clients: sampled for the round. examples: of those whose update was finite, and so counted. seconds: wall time.
-    metrics: the clients' training metrics, weighted by examples.
+    clients: sampled for the round. examples: of those whose update was finite, and so counted; left_out: of the others.
+    seconds: wall time. metrics: the clients' training metrics, weighted by examples.
     """
 
     number: int
     of: int
     clients: int
     examples: int
+    left_out: int
     seconds: float
     metrics: dict[str, float] = field(default_factory=dict)
 
@@ -97,9 +98,9 @@ def _rounds(process: Any, model: Any, clients: Clients, job: Job) -> Iterator[Ro
         examples = int(trained.pop("num_examples")) // epochs
         metrics = {key: float(value) for key, value in trained.items() if key != "num_batches"}
         _check_finite(weights, examples, metrics, number)
-        _log_left_out(sum(clients.num_examples(clients.ids[index]) for index in cohort) - examples, number)
+        left_out = sum(clients.num_examples(clients.ids[index]) for index in cohort) - examples
         seconds = time.monotonic() - started
-        yield Round(number, job.settings["rounds"], len(cohort), examples, seconds, metrics)
+        yield Round(number, job.settings["rounds"], len(cohort), examples, left_out, seconds, metrics)
     _assign(weights, model)
 
 
@@ -190,8 +191,3 @@ def _check_finite(weights: Any, examples: int, metrics: Mapping[str, float], num
             f"{what} finite after round {number}; expected finite numbers. Lower train.client_learning_rate or"
             " train.server_learning_rate, or look for NaN in the data."
         )
-
-
-def _log_left_out(examples: int, number: int) -> None:
-    if examples:
-        logger.warning("round %d: clients with %d examples were left out, their weights are not finite", number, examples)

@@ -57,6 +57,7 @@ def _connect(process: subprocess.Popen[bytes], port: int) -> Any:
     from tensorflow_federated.python.core.impl.executors import remote_executor_grpc_stub
 
     options = [(f"grpc.max_{way}_message_length", _MAX_MESSAGE_BYTES) for way in ("send", "receive")]
+    options.append(("grpc.enable_http_proxy", 0))  # gRPC would send even localhost through http_proxy
     channel = grpc.insecure_channel(f"localhost:{port}", options)
     deadline = time.monotonic() + _START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:

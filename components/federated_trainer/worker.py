@@ -18,19 +18,21 @@ from errors import FedtfxError
 
 
 def main() -> int:
-    """Messages: {"round": {...}} per round, then {"result": {...}} or {"error": {"type": ..., "message": ...}}."""
+    """Messages: {"warning": ...}, {"round": {...}}, and last {"result": {...}} or {"error": {"type": ..., "message": ...}}."""
+    private = private_network.enter()
     messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries and child processes print must not mix with the messages
-    if not private_network.enter():
-        print("warning: no private network; other machines can reach TFF's worker while it trains", file=sys.stderr)
 
     def send(kind: str, content: Any) -> None:
         print(json.dumps({kind: content}), file=messages, flush=True)
 
+    if not private:
+        send("warning", "the kernel allows no private network here: while it trains, other machines can reach TFF's worker")
     from components.federated_trainer.rounds import Job, train
 
     try:
-        send("result", train(Job(**json.load(sys.stdin)), lambda result: send("round", asdict(result))))
+        facts = train(Job(**json.load(sys.stdin)), lambda result: send("round", asdict(result)))
+        send("result", {**facts, "private_network": int(private)})
     except FedtfxError as error:
         send("error", {"type": type(error).__name__, "message": str(error)})
         return 1

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from errors import TrainingError
 from modeling import centralised
 from modeling.export import WARMUP_FILE
 
@@ -14,13 +15,13 @@ def train(flowers, flower_records, write_split, tmp_path):
     """Trains the flowers module and returns the loaded model."""
     files = {"train_files": write_split("train", flower_records(60)), "eval_files": write_split("eval", flower_records(9))}
 
-    def run(name: str, seed: int) -> tf.keras.Model:
+    def run(name: str, seed: int, learning_rate: float = 0.1) -> tf.keras.Model:
         centralised.train(
             SimpleNamespace(
                 **files,
                 serving_model_dir=str(tmp_path / name),
                 model_run_dir=str(tmp_path / f"{name}-run"),
-                custom_config={"epochs": 4, "batch_size": 10, "learning_rate": 0.1, "seed": seed},
+                custom_config={"epochs": 4, "batch_size": 10, "learning_rate": learning_rate, "seed": seed},
             ),
             flowers(),
         )
@@ -48,3 +49,9 @@ def test_the_same_seed_gives_the_same_baseline_and_another_one_another(train) ->
     first, second, other = (train(f"model{i}", seed).get_weights() for i, seed in enumerate([1, 1, 2]))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert not np.array_equal(first[0], other[0])
+
+
+def test_a_baseline_that_diverges_is_one_line_and_no_model(train, tmp_path) -> None:
+    with pytest.raises(TrainingError, match="weights are not finite after 4 epochs; expected finite numbers"):
+        train("model", seed=1, learning_rate=float("inf"))
+    assert not (tmp_path / "model").exists()

@@ -21,8 +21,8 @@ import ctypes, multiprocessing, os, subprocess, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pipeline.interruption import EXIT_CODE, MESSAGE, end, interruptible
 
-def ready():
-    print("ready", flush=True)
+def ready(waits_for=0):
+    print("ready", hex(waits_for), flush=True)
 
 def block():
     {block}
@@ -60,7 +60,8 @@ OBSTINATE = {
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     subprocess.Popen(["sleep", "60"])
     mutex = ctypes.create_string_buffer(256)
-    ctypes.CDLL(None).pthread_mutex_lock(mutex); ready(); ctypes.CDLL(None).pthread_mutex_lock(mutex)""",
+    lock = ctypes.CDLL(None).pthread_mutex_lock
+    lock(mutex); ready(ctypes.addressof(mutex)); lock(mutex)""",
     "wait for threads": """
     with ThreadPoolExecutor() as pool:
         pool.submit(time.sleep, 60); ready(); time.sleep(60)""",
@@ -77,9 +78,19 @@ def start(block: str) -> subprocess.Popen:
     """The program with the block, waiting in it if it says so."""
     command = [sys.executable, "-c", PROGRAM.format(block=block)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    if "ready()" in block:
-        assert process.stdout.readline() == "ready\n"
+    if "ready(" in block:
+        word, address = process.stdout.readline().split()
+        assert word == "ready"
+        if int(address, 16):
+            _await_native_lock(process.pid, address)
     return process
+
+
+def _await_native_lock(pid: int, address: str) -> None:
+    """Returns once the main thread waits in the kernel for the mutex at `address`; before that, Python would heed the signal."""
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}/syscall").read_text().split()[1:2] != [address]:
+        assert time.monotonic() < deadline
 
 
 def interrupt(process: subprocess.Popen, number: signal.Signals) -> str:

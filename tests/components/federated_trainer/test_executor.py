@@ -69,6 +69,7 @@ def test_a_model_says_how_it_came_about_and_names_no_client(do, records) -> None
     model, model_run = do("good")
     facts = {key: getattr(model, f"get_{kind}_custom_property")(key) for key, kind in FACTS.items()}
     assert facts.pop("train_loss") > 0
+    assert facts.pop("private_network") in (0, 1)  # as the kernel allows; test_private_network tells
     assert facts == {
         "algorithm": "fedavg",
         "rounds": 2,
@@ -88,6 +89,7 @@ FACTS = {
     "rounds": "int",
     "clients": "int",
     "clients_per_round": "int",
+    "private_network": "int",
     "train_loss": "float",
     "digest": "string",
 }

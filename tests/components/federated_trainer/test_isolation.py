@@ -93,7 +93,9 @@ def during() -> Iterator[Callable[..., Watch]]:
 
 
 @pytest.mark.slow
-def test_a_training_that_ends_well_reports_its_rounds_and_leaves_no_process(make_job, uri, during, caplog) -> None:
+def test_a_training_that_ends_well_reports_its_rounds_and_leaves_no_process(make_job, uri, during, caplog, monkeypatch) -> None:
+    for variable in ("http_proxy", "https_proxy"):  # what a hospital's or a bank's machines have set, and TFF must not use
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
     watch = during()
     with caplog.at_level(logging.INFO, logger="components.federated_trainer.isolation"):
         isolation.run(make_job("well", uri, rounds=3, clients_per_round=2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -76,16 +77,18 @@ def test_weights_that_are_not_finite_stop_the_training_and_name_the_round(name, 
 
 
 def test_a_client_with_nan_in_its_data_is_left_out_and_the_others_count(
-    make_job, write_clients, records, linear_source
+    make_job, write_clients, records, linear_source, caplog
 ) -> None:
     spoiled = tf.train.Example.FromString(records(1, 9)[0])
     spoiled.features.feature["x"].float_list.value[0] = float("nan")
     uri = write_clients("spoiled", {"ann": records(12, 1), "bob": [spoiled.SerializeToString()] * 5})
     job = make_job("spoiled-run", uri, clients_per_round=2)
-    assert np.isfinite(isolation.run(job)["train_loss"])
+    with caplog.at_level(logging.INFO, logger=isolation.__name__):
+        assert np.isfinite(isolation.run(job)["train_loss"])
     assert np.all(np.isfinite(weights(job)[0]))
     with open(Path(job.run_dir, "rounds.csv"), newline="") as file:
-        assert [row["examples"] for row in csv.DictReader(file)] == ["12"]
+        assert [(row["examples"], row["left_out"]) for row in csv.DictReader(file)] == [("12", "5")]
+    assert "2 clients (5 examples left out, their client's weights are not finite), loss" in caplog.text
 
 
 def test_more_clients_per_round_than_clients_is_one_line(make_job, uri) -> None:
