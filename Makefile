@@ -1,9 +1,11 @@
 # Every target does its own set-up; the first one takes a minute, the next ones nothing. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-fast lint lock clean
+.PHONY: help setup setup-dev run test test-fast flower lint lock clean
 # Extra arguments, as in: make run ARGS="--set train.rounds=5" or make test ARGS="-k partitioners"
 ARGS =
 PYTHON_OF_VENV = .venv/bin/python
+# A file's tests share fixtures that take long to make, so they stay together; each process holds about 1 GB.
+PYTEST = $(PYTHON_OF_VENV) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 COMPILE = tools/uv.sh pip compile -q --python-version 3.10 --override overrides.txt --generate-hashes --no-emit-index-url \
 	--no-annotate --no-header
 
@@ -21,10 +23,14 @@ run: setup ## run the digits example end to end; options in ARGS="..."
 
 test test-fast: export TF_CPP_MIN_LOG_LEVEL = 2
 test: setup-dev ## run every test
-	@$(PYTHON_OF_VENV) -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 test-fast: setup-dev ## run the tests that are not marked slow
-	@$(PYTHON_OF_VENV) -m pytest -m "not slow" $(ARGS)
+	@$(PYTEST) -m "not slow" $(ARGS)
+
+flower: setup-dev ## get Flower Datasets into .tools/flower; the tests then compare our divisions with its own
+	@test -x .tools/flower/bin/python || tools/uv.sh venv -q --no-project --python $(PYTHON_OF_VENV) .tools/flower
+	@tools/uv.sh pip sync -q --python .tools/flower/bin/python --require-hashes tools/flower.txt
 
 lint: setup-dev ## check style, formatting and types
 	@$(PYTHON_OF_VENV) -m ruff check

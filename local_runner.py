@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 
-from errors import FedtfxError
+from errors import ConfigError, FedtfxError
 from pipeline import config as configuration
+from pipeline import local, places
+from pipeline.config import PipelineConfig
 from pipeline.interruption import EXIT_CODE, MESSAGE, end, interruptible
 
 
@@ -17,24 +21,47 @@ def main(arguments: list[str] | None = None) -> int:
         with interruptible():
             return _run(options)
     except FedtfxError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         return error.exit_code
     except OSError as error:  # of a file that the user named: its text holds the path and the reason
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}")
         return FedtfxError.exit_code
     except KeyboardInterrupt:
-        print(MESSAGE, file=sys.stderr)
+        _say(MESSAGE)
         return EXIT_CODE
 
 
-def _run(options: argparse.Namespace) -> int:
-    config = configuration.load(options.config, options.set)
-    if options.print_config:
-        print(configuration.resolved(config), end="")
-        return 0
-    from pipeline.local import run  # TFX takes seconds to import; a wrong config should not
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal has been closed
+        print(line, file=sys.stderr)
 
-    return run(config, options)
+
+def _run(options: argparse.Namespace) -> int:
+    _look_for_models_in(os.getcwd())
+    if options.print_config:
+        print(configuration.resolved(configuration.load(options.config, options.set)), end="")
+        return 0
+    return local.run(_checked(options), options)
+
+
+def _look_for_models_in(folder: str) -> None:
+    """Python looks beside this file only. Last, so that no file there hides a module of ours or of the stack."""
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
+def _checked(options: argparse.Namespace) -> PipelineConfig:
+    """The config, once it is sure that it and all that the options name can be used; machines are told if they cannot."""
+    if options.json is not None:
+        places.check_file("--json", options.json, options.config)
+    try:
+        config = configuration.load(options.config, options.set)
+        local.check_places(config.name, options)
+    except ConfigError as error:
+        if options.json is not None:
+            local.tell_refusal(options.json, str(error))
+        raise
+    return config
 
 
 def _parser() -> argparse.ArgumentParser:

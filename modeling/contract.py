@@ -33,6 +33,12 @@ from lineage.digests import code_digest
 
 _FUNCTIONS = {"preprocess": 1, "build_model": 0, "build_loss": 0, "build_metrics": 0, "run_fn": 1}
 _OPTIONAL_FUNCTIONS = {"postprocess": 1, "sample": 0}
+# Lines of TensorFlow's errors that say nothing of what is wrong, and what it puts around the line that does.
+_HEADING = re.compile(
+    r"\s*(Graph execution error:|Detected at node|<stack traces unavailable>|in user code:|\d+ root error\(s\) found)"
+)
+_PLACE = re.compile(r'\s*File "')
+_AROUND = re.compile(r"^\s*\{\{function_node [^}]*\}\}|\[Op:\w+\]( name: \S*)?\s*$")
 
 
 @dataclass(frozen=True)
@@ -111,8 +117,8 @@ def _import(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             raise ConfigError(
-                f"model: no module '{name}' ('{error.name}' was not found); give an import path such as"
-                " examples.digits.digits_model and run from the folder it starts in."
+                f"model: no module '{name}' ('{error.name}' was not found); give an import path that starts in the project's or"
+                " the working directory, such as examples.digits.digits_model."
             ) from error
         raise ConfigError(f"model: '{name}' needs the module '{error.name}', which is not installed.") from error
     except SyntaxError as error:
@@ -186,6 +192,21 @@ def _label_key(module: ModuleType, features: Mapping[str, Any]) -> str:
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
-    """The first meaningful line of an error's text, cut to `limit` characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:limit]
+    """The first line of an error's text that says what is wrong, cut to `limit` characters.
+
+    TensorFlow's and Keras' begin with headings, the places in the code and the lines that stand there; those are skipped.
+    """
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    telling = [line for before, line in zip(["", *lines], lines, strict=False) if not _is_heading(line, before)]
+    chosen = next(iter(telling or lines), type(error).__name__)
+    return _AROUND.sub("", chosen).strip()[:limit]
+
+
+def _is_heading(line: str, before: str) -> bool:
+    """Whether a line is one of TensorFlow's headings, a place in the code, or the code that is quoted under a place."""
+    under_a_place = bool(_PLACE.match(before)) and _indentation(line) > _indentation(before)
+    return bool(_HEADING.match(line) or _PLACE.match(line)) or under_a_place
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip())

@@ -13,13 +13,16 @@ import json
 import keyword
 import operator
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar
 
+from components.federated_split.parameters import ALLOWED, COMMON, EITHER, REQUIRED, strategy_parameters
+from components.federated_split.partitioners import PARTITIONERS
 from errors import ConfigError
 from pipeline.strict_yaml import (
+    Check,
     Section,
     build,
     dotted,
@@ -37,15 +40,10 @@ from pipeline.strict_yaml import (
     wrong,
 )
 
-REQUIRED = object()
-"""Stands for the default of a parameter that has none."""
-
 SPLIT_PARAMETERS: dict[str, dict[str, Any]] = {
-    "iid": {"clients": REQUIRED},
-    "dirichlet": {"clients": REQUIRED, "alpha": 0.5, "min_examples": 1, "label": None},
-    "by_key": {"key": REQUIRED},
+    strategy: {**strategy_parameters(strategy), **COMMON} for strategy in PARTITIONERS
 }
-"""Per strategy, the parameters of `split` that it uses and their defaults. A new strategy is a line here."""
+"""Per strategy, the parameters of `split` that it uses and their defaults."""
 
 FORMATS = ("csv", "tfrecord", "parquet", "idx", "digits")
 ALGORITHMS = ("fedavg",)
@@ -107,20 +105,55 @@ class DataConfig(Section):
             raise ConfigError("data.splits: format 'digits' has no files to match; give shares, such as {train: 4, eval: 1}")
 
 
+def _split_parameter(name: str) -> Check:
+    expected, read_value = ALLOWED[name]
+
+    def check(key: str, value: Any) -> Any:
+        try:
+            return None if value is None else read_value(value)
+        except (ValueError, OverflowError):
+            raise wrong(key, expected, value) from None
+
+    return check
+
+
 @dataclass(frozen=True)
 class SplitConfig(Section):
     """How the training examples are divided among clients. What a strategy does not use is None."""
 
     SECTION: ClassVar[str] = "split"
     strategy: Annotated[str, one_of(*SPLIT_PARAMETERS)]
-    clients: Annotated[int | None, optional(whole(1))] = None
-    alpha: Annotated[float | None, optional(number(above=0))] = None
-    """Concentration of the Dirichlet distribution: the smaller, the more the clients' labels differ."""
-    min_examples: Annotated[int | None, optional(whole(0))] = None
-    label: Text = None
-    """The feature to stratify by; None: the module's LABEL_KEY."""
-    key: Text = None
+    clients: Annotated[int | None, _split_parameter("clients")] = None
+    sizes: Annotated[list[int] | list[float] | None, _split_parameter("sizes")] = None
+    """Examples of each client: whole numbers that add up to all, or fractions that add up to 1."""
+    min_examples: Annotated[int | None, _split_parameter("min_examples")] = None
+    sigma: Annotated[float | None, _split_parameter("sigma")] = None
+    """Standard deviation of the logarithm of what is drawn: the larger, the more unequal."""
+    alpha: Annotated[float | list[float] | dict[str, float] | None, _split_parameter("alpha")] = None
+    """Concentration of the Dirichlet distribution, one or one per label: the smaller, the more the clients' labels differ."""
+    self_balancing: Annotated[bool | None, _split_parameter("self_balancing")] = None
+    shards_per_client: Annotated[int | None, _split_parameter("shards_per_client")] = None
+    classes_per_client: Annotated[int | None, _split_parameter("classes_per_client")] = None
+    assignment: Annotated[str | None, _split_parameter("assignment")] = None
+    """How classes are assigned to clients."""
+    matrix: Annotated[list[list[float]] | dict[str, list[float]] | None, _split_parameter("matrix")] = None
+    """Labels x clients: in which proportions each label's examples are shared out."""
+    min_per_label: Annotated[int | None, _split_parameter("min_per_label")] = None
+    feature: Annotated[str | None, _split_parameter("feature")] = None
+    """The numeric feature to sort by."""
+    strictness: Annotated[float | None, _split_parameter("strictness")] = None
+    key: Annotated[str | None, _split_parameter("key")] = None
     """The feature whose value names the client."""
+    group_size: Annotated[int | None, _split_parameter("group_size")] = None
+    remainder: Annotated[str | None, _split_parameter("remainder")] = None
+    """What becomes of the keys that do not fill a group."""
+    sort_keys: Annotated[bool | None, _split_parameter("sort_keys")] = None
+    label: Annotated[str | None, _split_parameter("label")] = None
+    """The feature to stratify by and to count; None: the module's LABEL_KEY."""
+    holdout: Annotated[float | None, _split_parameter("holdout")] = None
+    """Fraction of every client's examples that is kept for evaluation."""
+    holdout_clients: Annotated[int | float | None, _split_parameter("holdout_clients")] = None
+    """How many clients (below 1: which fraction of them) are never trained on."""
 
     def validate(self) -> None:
         used = SPLIT_PARAMETERS[self.strategy]
@@ -131,6 +164,9 @@ class SplitConfig(Section):
             elif given is not None:
                 users = ", ".join(strategy for strategy, names in SPLIT_PARAMETERS.items() if name in names)
                 raise ConfigError(f"split.{name}: not used by strategy {self.strategy!r}, only by {users}; got {given!r}")
+        either = EITHER.get(self.strategy, ())
+        if either and sum(getattr(self, name) is not None for name in either) != 1:
+            raise ConfigError(f"split: strategy {self.strategy!r} needs exactly one of {' and '.join(either)}")
 
     def _or_default(self, name: str, given: object, default: object) -> object:
         if given is None and default is REQUIRED:
@@ -140,6 +176,17 @@ class SplitConfig(Section):
     def parameters(self) -> dict[str, Any]:
         """Returns what the chosen strategy uses, by name."""
         return {name: getattr(self, name) for name in SPLIT_PARAMETERS[self.strategy]}
+
+    def known_clients(self) -> tuple[str, int] | None:
+        """Returns which key says how many clients there are, and how many; None where the data decides."""
+        if self.clients is not None:
+            return "split.clients", self.clients
+        if self.sizes is not None:
+            return "the clients in split.sizes", len(self.sizes)
+        if self.matrix is not None:
+            rows = list(self.matrix.values() if isinstance(self.matrix, Mapping) else self.matrix)
+            return "the clients in split.matrix", len(rows[0])
+        return None
 
 
 @dataclass(frozen=True)
@@ -248,9 +295,16 @@ class PipelineConfig(Section):
     seed: Annotated[int, whole(0, 2**31 - 1)] = 42
 
     def validate(self) -> None:
-        clients, sampled = self.split.clients, self.train.clients_per_round
-        if clients is not None and sampled > clients:
-            raise ConfigError(f"train.clients_per_round: expected at most split.clients ({clients}), got {sampled}")
+        if self.name == "logs":  # artifacts lie in `{root}/{name}`, and logs in `{root}/logs`
+            raise wrong("name", "another name than that of the folder of logs", self.name)
+        known, sampled, held_out = self.split.known_clients(), self.train.clients_per_round, self.split.holdout_clients
+        if known is None:
+            return
+        where, most = known
+        if isinstance(held_out, int) and held_out > 0:
+            where, most = f"{where} less split.holdout_clients", most - held_out
+        if sampled > most:
+            raise ConfigError(f"train.clients_per_round: expected at most {where} ({most}), got {sampled}")
 
 
 def from_dict(tree: Mapping[str, Any]) -> PipelineConfig:
@@ -287,21 +341,31 @@ def _absolute(tree: dict[str, Any], base: Path) -> dict[str, Any]:
     return {**tree, "data": {**data, **paths}}
 
 
+class _Located(str):
+    """A path made absolute that remembers how it was written, because a digest must not tell where a checkout lies."""
+
+    written: str
+
+
 def _joined(base: Path, path: str) -> str:
     if not path.strip() or "://" in path:  # nothing to join; a bucket
         return path
-    return os.path.normpath(base / os.path.expanduser(path))
+    located = _Located(os.path.normpath(base / os.path.expanduser(path)))
+    located.written = path
+    return located
 
 
 def as_dict(config: PipelineConfig) -> dict[str, Any]:
     """Returns the config as plain values, defaults filled in and what is None left out; `from_dict` gives an equal one."""
-    return _plain(dataclasses.asdict(config))
+    return _plain(dataclasses.asdict(config), str)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, located: Callable[[_Located], str]) -> Any:
     if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items() if inner is not None}
-    return [_plain(inner) for inner in value] if isinstance(value, tuple) else value
+        return {key: _plain(inner, located) for key, inner in value.items() if inner is not None}
+    if isinstance(value, _Located):
+        return located(value)
+    return [_plain(inner, located) for inner in value] if isinstance(value, tuple) else value
 
 
 def resolved(config: PipelineConfig) -> str:
@@ -310,6 +374,10 @@ def resolved(config: PipelineConfig) -> str:
 
 
 def digest(config: PipelineConfig) -> str:
-    """Returns the hex sha256 of the config as canonical JSON: sorted keys, no spaces."""
-    canonical = json.dumps(as_dict(config), sort_keys=True, separators=(",", ":"))
+    """Returns the hex sha256 of the config as canonical JSON: sorted keys, no spaces.
+
+    Paths count as they were written, so that a checkout has the same digest wherever it lies.
+    """
+    written = _plain(dataclasses.asdict(config), operator.attrgetter("written"))
+    canonical = json.dumps(written, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from tfx import v1 as tfx
-from tfx.v1.components import Evaluator, SchemaGen, StatisticsGen, Trainer
+from tfx.v1.components import Evaluator, StatisticsGen, Trainer
 
 from components.atomic_pusher.component import AtomicPusher
 from components.atomic_pusher.served_model import ServedModelStrategy
 from components.curated_schema import CuratedSchema
 from components.example_gens.component import example_gen
-from components.example_validator.component import StoppingExampleValidator
+from components.example_validator import StoppingExampleValidator
 from components.federated_split.component import FederatedSplit
 from components.federated_trainer.component import FederatedTrainer
+from components.inferred_schema import InferredSchema
 from lineage.digests import code_digest
 from modeling import contract
 from pipeline import gate
@@ -27,13 +28,13 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Any:
     """Returns the tfx Pipeline that computes `config` in `environment`.
 
     Raises:
-      ConfigError: the model module cannot be loaded, or the curated schema is not there.
+      ConfigError: the model module cannot be loaded, or the curated schema is not there or none.
     """
     module = contract.load(config.model)
     examples = _example_gen(config)
     statistics = StatisticsGen(examples=examples.outputs["examples"])
     schema = _schema(config, statistics)
-    validator = StoppingExampleValidator(statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"])
+    validator = _validator(config, statistics, schema, module)
     split = _split(config, examples, module)
     trainer = _trainer(config, examples, module)
     federated = _federated_trainer(config, split, module)
@@ -73,15 +74,25 @@ def _example_gen(config: PipelineConfig) -> Any:
 
 
 def _schema(config: PipelineConfig, statistics: Any) -> Any:
-    """The curated schema if the config names one, else one inferred from the train split."""
+    """The curated schema if the config names one, else one inferred from the train split, which does not list clients."""
     if config.data.schema:
         return CuratedSchema(schema_file=config.data.schema)
-    return SchemaGen(statistics=statistics.outputs["statistics"], exclude_splits=["eval"])
+    keys = [config.split.key] if config.split.key else []
+    return InferredSchema(statistics=statistics.outputs["statistics"], exclude_splits=["eval"], open_features=keys)
+
+
+def _validator(config: PipelineConfig, statistics: Any, schema: Any, module: contract.ModelModule) -> StoppingExampleValidator:
+    return StoppingExampleValidator(
+        statistics=statistics.outputs["statistics"],
+        schema=schema.outputs["schema"],
+        module=config.model,
+        module_digest=module.digest,
+    )
 
 
 def _split(config: PipelineConfig, examples: Any, module: contract.ModelModule) -> FederatedSplit:
     parameters = config.split.parameters()
-    if "label" in parameters and parameters["label"] is None:
+    if parameters["label"] is None:
         parameters["label"] = module.label_key
     return FederatedSplit(
         examples=examples.outputs["examples"], strategy=config.split.strategy, parameters=parameters, seed=config.seed
@@ -113,7 +124,11 @@ def _federated_trainer(config: PipelineConfig, split: FederatedSplit, module: co
 def _served_model(config: PipelineConfig, environment: Environment) -> Any:
     return tfx.dsl.Resolver(
         strategy_class=ServedModelStrategy,
-        config={"model_dir": environment.model_dir(config.name), "candidate_node": "FederatedTrainer"},
+        config={
+            "model_dir": environment.model_dir(config.name),
+            "candidate_node": "FederatedTrainer",
+            "comparison_required": bool(config.gate.change),
+        },
         model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
         pushed_model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.PushedModel),
     )

@@ -28,7 +28,7 @@ def decide(gate: GateConfig, blessed: bool, validation: Any, federated: Metrics 
       blessed: the blessing that the Evaluator wrote.
       validation: its tfma ValidationResult.
       federated: overall metrics of the model under test, by TFMA's names.
-      served: the same of the served model; None without one.
+      served: the same of the served model; None if nothing is served, or nothing but the model under test.
     """
     if blessed:
         return Decision(True, tuple(_passed(gate, federated or {}, served)))
@@ -64,7 +64,7 @@ def _passed(gate: GateConfig, federated: Metrics, served: Metrics | None) -> Ite
             yield f"{metric} is {federated[name]:.4f}; required {_required(bounds.min, bounds.max)}"
     for metric, bounds in gate.change.items():
         if served is None:
-            yield f"the change of {metric} was not checked: no other model is or was served"
+            yield f"the change of {metric} was not checked: no other model is served to compare with"
             continue
         for name in _observed_names(metric, federated):
             yield f"the change of {metric} is {federated[name] - served[name]:+.4f}; required {_required_change(bounds)}"

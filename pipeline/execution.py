@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
 from errors import ConfigError, FedtfxError
+from pipeline import published
 from pipeline.environment import Environment
 from pipeline.strict_yaml import guess
 
@@ -71,7 +72,8 @@ def run(
 
     Raises:
       ConfigError: there is no node `again_from`; nothing has been run.
-      NodeFailed: a node raised, or ended without having completed. No further node is run.
+      NodeFailed: a node raised, or ended without having completed, or what it took from the cache is not what was published.
+        No further node is run.
     """
     ir = _compile(dag, run_id)
     if again_from:
@@ -125,6 +127,8 @@ def _run_node(ir: Any, node: Any, connection: Any, run_id: str, watcher: Watcher
     except Exception as error:  # whatever a component raises; reported with the node's name, kept as the cause
         cause = error
     state, execution_id, recorded = _state(connection, run_id, node_id)
+    if cause is None and state == CACHED and execution_id is not None:
+        cause = published.alteration(connection, node_id, execution_id)
     succeeded = cause is None and state in (COMPLETE, CACHED)
     result = NodeResult(node_id, state if succeeded else FAILED, time.monotonic() - started, execution_id)
     watcher.ended(result)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM stop a run within seconds and leave no process behind."""
+"""Ctrl-C, SIGTERM and a closed terminal (SIGHUP) stop a run within seconds and leave no process behind."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ import psutil  # here, not where it is used: a thread must not wait for an impor
 
 EXIT_CODE = 130
 MESSAGE = "interrupted; run the same command again to go on from the last finished node"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_GRACE_SECONDS = 5.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_GRACE_SECONDS = 8.0
 _owner: int | None = None  # the process whose main thread is in `interruptible`
 
 
 @contextlib.contextmanager
 def interruptible(grace_seconds: float = _GRACE_SECONDS) -> Iterator[None]:
-    """Turns the first SIGINT or SIGTERM into KeyboardInterrupt in the main thread, and into a hard exit if that takes too long.
+    """Turns the first of _SIGNALS into KeyboardInterrupt in the main thread, and into a hard exit if that takes too long.
+
+    A SIGHUP that is ignored, as under nohup, stays ignored.
 
     Python runs signal handlers between bytecodes of the main thread only, and a long call into C++ has none. So a thread
     is woken through the wakeup descriptor; when the block has not been left `grace_seconds` after the first signal, it kills
@@ -45,7 +47,7 @@ def interruptible(grace_seconds: float = _GRACE_SECONDS) -> Iterator[None]:
     threading.Thread(target=_watch, args=(reader, screen, left, grace_seconds), daemon=True).start()
     _owner = os.getpid()
     previous_wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    previous = {number: signal.signal(number, ask) for number in _SIGNALS}
+    previous = {number: signal.signal(number, ask) for number in _SIGNALS if not _ignored_hangup(number)}
     try:
         yield
     except Exception as error:
@@ -61,6 +63,10 @@ def interruptible(grace_seconds: float = _GRACE_SECONDS) -> Iterator[None]:
             signal.set_wakeup_fd(previous_wakeup)
             _owner = None
             writer.close()
+
+
+def _ignored_hangup(number: signal.Signals) -> bool:
+    return number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN
 
 
 def kill_descendants() -> None:
@@ -101,7 +107,8 @@ def _forget_in_fork() -> None:
     if _owner not in (None, os.getpid()):
         signal.set_wakeup_fd(-1)
         for number in _SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
+            if not _ignored_hangup(number):
+                signal.signal(number, signal.SIG_DFL)
 
 
 os.register_at_fork(after_in_child=_forget_in_fork)

@@ -7,14 +7,13 @@ import datetime
 import json
 import logging
 import os
-from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from components.beam_errors import cause_of
-from errors import FedtfxError
+from errors import ConfigError, DataError, FedtfxError
 from modeling import check, contract
 from pipeline import dead_runs, execution, gate, places, provenance
-from pipeline.config import PipelineConfig
+from pipeline.config import DataConfig, PipelineConfig
 from pipeline.environment import Environment
 from pipeline.interruption import MESSAGE
 from pipeline.progress import Progress, logged_to, show
@@ -32,26 +31,45 @@ def run(config: PipelineConfig, options: argparse.Namespace) -> int:
       KeyboardInterrupt: the run was interrupted, and what it had half done is cleared.
     """
     environment = Environment.local(options.pipeline_root, options.serving_root, cache=not options.no_cache)
-    _check_places(environment, options.json)
     run_id = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%d-%H%M%S.%f")
     log = os.path.join(environment.root, "logs", f"{config.name}-{run_id}.log")
     with execution.exclusive(environment), logged_to(log) as screen:
+        if options.json is not None:
+            places.remove_file(options.json)
         show(screen, f"{config.name}: run {run_id}, log in {places.shown(log)}\n")
         summary, error = _attempt(config, environment, run_id, log, options.again_from, screen)
+        if options.json is not None:
+            _write(options.json, summary.as_json())
         if error is None:
             show(screen, as_text(summary, environment) + "\n")
-    if options.json:
-        Path(options.json).write_text(json.dumps(summary.as_json(), indent=2) + "\n", encoding="utf-8")
+        elif summary.pushed:
+            show(
+                screen, f"  version {summary.pushed['version']} is live all the same: {places.shown(summary.pushed['path'])}\n"
+            )
     if error is not None:
         raise error
     return 0 if summary.pushed else REFUSED
 
 
-def _check_places(environment: Environment, json_file: str | None) -> None:
-    places.check_folder("--pipeline-root", environment.root)
-    places.check_folder("--serving-root", environment.serving_root)
-    if json_file:
-        places.clear_file("--json", json_file)
+def check_places(name: str, options: argparse.Namespace) -> None:
+    """Refuses folders that a run of the pipeline `name` could not write to.
+
+    Raises:
+      ConfigError: one line that names the option.
+    """
+    places.check_folder("--pipeline-root", options.pipeline_root)
+    places.check_folder("--serving-root", options.serving_root)
+    places.check_folder("--serving-root", os.path.join(options.serving_root, name))
+
+
+def tell_refusal(json_file: str, reason: str) -> None:
+    """Writes the result of a command that was refused before there was a run: it has neither an id nor places."""
+    result = unfinished(Environment.local(), "", (), "", reason).as_json()
+    _write(json_file, {**result, "run_id": None, "paths": dict.fromkeys(result["paths"])})
+
+
+def _write(json_file: str, result: dict[str, Any]) -> None:
+    places.write_file(json_file, json.dumps(result, indent=2) + "\n")
 
 
 def _attempt(
@@ -78,7 +96,7 @@ def _prepare(config: PipelineConfig, environment: Environment, run_id: str, scre
 
 
 def lint(config: PipelineConfig) -> None:
-    """Refuses, before anything runs, what could not work: the model module, the gate's metrics and features.
+    """Refuses, before anything runs, what could not work: the model module, the gate's metrics and features, no data.
 
     Raises:
       ConfigError: one line.
@@ -86,6 +104,23 @@ def lint(config: PipelineConfig) -> None:
     module = contract.load(config.model)
     check.check(module)
     gate.lint(config.gate, [*module.features], module.label_key)
+    _check_data(config.data)
+
+
+def _check_data(data: DataConfig) -> None:
+    """Refuses data that are not there, on this machine; what the files hold is looked at when ExampleGen runs."""
+    if data.path is None or "://" in data.path:
+        return
+    from components.example_gens import component, files
+
+    given = [pattern for pattern in data.splits.values() if isinstance(pattern, str)]
+    for pattern in given or [component.FORMATS[data.format].default_pattern]:
+        if "{" in pattern:  # TFX fills in a span or a version
+            continue
+        try:
+            files.require(data.path, pattern)
+        except DataError as error:
+            raise ConfigError(f"data.path: {error}") from error
 
 
 def _nodes(
@@ -97,8 +132,9 @@ def _nodes(
     try:
         with progress:
             return execution.run(dag, environment, run_id, progress, facts=provenance.record(config), again_from=again_from)
-    except KeyboardInterrupt:
-        dead_runs.clean(environment, config.name, f"run {run_id} was interrupted")
+    except (KeyboardInterrupt, execution.NodeFailed) as error:  # an execution whose driver raised is still RUNNING
+        how = "failed" if isinstance(error, execution.NodeFailed) else "was interrupted"
+        dead_runs.clean(environment, config.name, f"run {run_id} {how}")
         raise
 
 

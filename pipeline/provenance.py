@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,14 +38,22 @@ def record(config: PipelineConfig) -> dict[str, str | int]:
 
 
 def git_commit(folder: Path) -> str | None:
-    """The commit that is checked out in `folder`, with `+changes` if tracked files differ from it; None without git."""
+    """The commit that is checked out in `folder`; None without git, or if `folder` only lies inside another repository.
+
+    With `+changes` if files differ from it, or there are new ones that are not ignored.
+    """
+    # A git hook's variables name the hook's repository, whatever the folder.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+        return done.stdout.removesuffix("\n")
 
     try:
+        if Path(git("rev-parse", "--show-toplevel")) != folder.resolve():
+            return None
         commit = git("rev-parse", "HEAD")
-        return f"{commit}+changes" if git("status", "--porcelain", "--untracked-files=no") else commit
+        return f"{commit}+changes" if git("status", "--porcelain", "--untracked-files=normal") else commit
     except (OSError, subprocess.CalledProcessError):
         return None

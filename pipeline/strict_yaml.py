@@ -209,6 +209,15 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    # Unicode's own line breaks survive only where they are escaped, in double quotes.
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", value, style='"' if re.search("[\x85\u2028\u2029]", value) else None
+    )
+
+
+_Dumper.add_representer(str, _represent_text)
+
 # PyYAML follows YAML 1.1, where 1e-3 is text for want of a dot. Both classes must know, or text like '1e5' loses its quotes.
 for _resolver in (_Loader, _Dumper):
     _resolver.add_implicit_resolver(
@@ -226,6 +235,8 @@ def parse(source: str, where: str) -> Any:
         raise ConfigError(f"{where}{line}: {error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError) as error:  # control characters; dates that do not exist
         raise ConfigError(f"{where}: not valid YAML: {str(error).splitlines()[0]}") from error
+    except RecursionError:
+        raise ConfigError(f"{where}: nested too deeply; expected keys and values a few levels deep") from None
 
 
 def dump(tree: Mapping[str, Any]) -> str:

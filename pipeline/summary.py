@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pipeline.config import PipelineConfig
 from pipeline.decision import Decision, Metrics, decide, metrics_of
 from pipeline.environment import Environment
-from pipeline.execution import NodeResult
+from pipeline.execution import NodeResult, executions_of_run
 from pipeline.places import shown
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,10 +29,11 @@ class Summary:
     Attributes:
       run_id: the run's name in ML Metadata.
       decision: the gate's.
-      pushed: version, path, and whether it is new; None when the model did not go live.
+      pushed: version, path, and whether it is new; None when the model did not go live. A run that fails later keeps it.
       metrics: overall metrics of the models `federated`, `baseline` and `served`; None for one that does not exist.
       nodes: a result per node.
-      paths: root, metadata, log, tensorboard, report.
+      paths: root, metadata, log, tensorboard, report, partition (the picture of the split).
+      split: how the examples are divided, in a line; None when that is not known.
     """
 
     run_id: str
@@ -36,6 +42,7 @@ class Summary:
     metrics: Mapping[str, Metrics | None]
     nodes: Sequence[NodeResult]
     paths: Mapping[str, str | None]
+    split: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Returns the documented layout of `--json`."""
@@ -55,15 +62,34 @@ def _finite(values: Metrics) -> dict[str, float | None]:
 
 
 def unfinished(environment: Environment, run_id: str, nodes: Sequence[NodeResult], log: str, reason: str) -> Summary:
-    """What there is to tell of a run that failed or was interrupted: nothing was blessed, and why."""
+    """What there is to tell of a run that failed or was interrupted: why, and whether its model had gone live by then."""
+    pushed = _pushed_in(environment, run_id) if nodes else None
     return Summary(
         run_id=run_id,
-        decision=Decision(False, (reason,)),
-        pushed=None,
+        decision=Decision(pushed is not None, (reason,)),
+        pushed=pushed,
         metrics=dict.fromkeys(("federated", "baseline", "served")),
         nodes=tuple(nodes),
-        paths={**_fixed_paths(environment, log), "tensorboard": None},
+        paths={**_fixed_paths(environment, log), "tensorboard": None, "partition": None},
     )
+
+
+def _pushed_in(environment: Environment, run_id: str) -> dict[str, Any] | None:
+    """What a run's Pusher recorded in ML Metadata, which knows of it even if the run was interrupted just then."""
+    from tfx.orchestration import metadata
+    from tfx.orchestration.portable.mlmd import execution_lib
+
+    if not os.path.exists(environment.metadata_path):
+        return None
+    try:
+        with metadata.Metadata(environment.metadata_connection()) as handle:
+            pusher = executions_of_run(handle.store, run_id).get("Pusher")
+            if pusher is None or not execution_lib.is_execution_successful(pusher):
+                return None
+            return _pushed(outputs_of(handle.store, pusher.id)["pushed_model"].custom_properties)
+    except Exception as error:  # whatever is wrong with the database, the reason the run failed must be told
+        logger.error("what was pushed cannot be read from ML Metadata", exc_info=error)
+        return None
 
 
 def _fixed_paths(environment: Environment, log: str) -> dict[str, str | None]:
@@ -85,14 +111,33 @@ def summarise(config: PipelineConfig, environment: Environment, run_id: str, nod
     }
     blessed = outputs["Evaluator"]["blessing"].custom_properties["blessed"].int_value == 1
     validation = tfma.load_validation_result(evaluation)
+    divided = outputs["FederatedSplit"]["federated_examples"].uri
+    found = {"tensorboard": outputs["FederatedTrainer"]["model_run"].uri, "partition": os.path.join(divided, "partition.svg")}
     return Summary(
         run_id=run_id,
         decision=decide(config.gate, blessed, validation, metrics["federated"], metrics["served"]),
         pushed=_pushed(outputs["Pusher"]["pushed_model"].custom_properties),
         metrics=metrics,
         nodes=tuple(nodes),
-        paths={**_fixed_paths(environment, log), "tensorboard": outputs["FederatedTrainer"]["model_run"].uri},
+        paths={**_fixed_paths(environment, log), **found},
+        split=split_in_a_line(divided),
     )
+
+
+def split_in_a_line(uri: str) -> str | None:
+    """Returns clients, their sizes and how much their labels differ, as the FederatedExamples in `uri` tell them.
+
+    None if they do not: the run is over, and a damaged file must not hide what came of it.
+    """
+    try:
+        facts = json.loads(Path(uri, "partition.json").read_text(encoding="utf-8"))
+        sizes, divergence = facts["examples_per_client"], facts["heterogeneity"].get("label_divergence")
+        line = (
+            f"{facts['num_clients']:,} clients, {sizes['min']:,} to {sizes['max']:,} examples (median {sizes['median']:,.12g})"
+        )
+        return line if divergence is None else f"{line}, label divergence {divergence:.2f}"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def outputs_of(store: Any, execution_id: int) -> dict[str, Any]:
@@ -146,6 +191,7 @@ def _verdict(summary: Summary) -> list[str]:
 
 
 def _places(summary: Summary, environment: Environment) -> list[str]:
+    split = [f"  {'split':<12} {summary.split}; picture in {shown(str(summary.paths['partition']))}"] if summary.split else []
     places = {
         "model": summary.pushed["path"] if summary.pushed else None,
         "served from": environment.serving_root,
@@ -153,7 +199,7 @@ def _places(summary: Summary, environment: Environment) -> list[str]:
         "log": summary.paths["log"],
         "TensorBoard": summary.paths["tensorboard"],
     }
-    return [f"  {name:<12} {shown(place)}" for name, place in places.items() if place]
+    return [*split, *(f"  {name:<12} {shown(place)}" for name, place in places.items() if place)]
 
 
 def _next(summary: Summary) -> list[str]:

@@ -152,17 +152,22 @@ def _is_complete(number: int, path: Path) -> bool:
 
 def _checked_digest(source: Path, expected: str | None) -> str:
     if not source.is_dir():
-        raise PushError(f"no model to publish: expected a SavedModel directory at {source}; run the trainer again.")
+        raise PushError(
+            f"no model to publish: expected a SavedModel directory at {source}; run again with --from the node that trains it."
+        )
     for folder, folders, names in os.walk(source):
         for path in (Path(folder, name) for name in [*folders, *names]):
             mode = path.lstat().st_mode
             if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
                 raise PushError(f"refusing to publish {path}: expected regular files only, got {stat.filemode(mode)}.")
     if not (source / SAVED_MODEL).is_file():
-        raise PushError(f"no model to publish: {source} holds no {SAVED_MODEL}; run the trainer again.")
+        raise PushError(f"no model to publish: {source} holds no {SAVED_MODEL}; run again with --from the node that trains it.")
     digest = tree_digest(source)
     if expected is not None and digest != expected:
-        raise IntegrityError(f"model at {source} was altered: expected digest {expected}, got {digest}; train it again.")
+        raise IntegrityError(
+            f"model at {source} was altered: digest {digest}, expected {expected}; run again with --from the node that trains"
+            " it."
+        )
     return digest
 
 

@@ -43,7 +43,10 @@ def test_picture_of_the_dag_shows_its_nodes(tmp_path: Path) -> None:
     assert sorted(drawn) == sorted(node.id for node in dag.components)
 
 
-@pytest.mark.parametrize("page", sorted(str(p.relative_to(ROOT)) for p in [*ROOT.glob("*.md"), *ROOT.glob("examples/*/*.md")]))
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("examples/*/*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+@pytest.mark.parametrize("page", sorted(str(path.relative_to(ROOT)) for path in PAGES))
 def test_links_of_every_page_lead_to_files(page: str) -> None:
     path = ROOT / page
     links = re.findall(r"\]\(([^)#]+?)\)", path.read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from tfx.types import artifact, artifact_utils
 from tfx.types import standard_component_specs as keys
 from tfx.utils import proto_utils
 
-from components.atomic_pusher import spec
+from components.atomic_pusher import evaluations, spec
 from errors import IntegrityError, PushError
 from serving import layout
 
@@ -36,15 +36,18 @@ class Executor(stock_executor.Executor):
         Raises:
           PushError: no model, no blessing or no destination is wired, a node of this run failed, or the directory cannot be
             written.
-          IntegrityError: the model or the blessing is not what was published, or the blessing is for another model.
+          IntegrityError: the model or the blessing is not what was published, the blessing is for another model, or an
+            evaluation of this run cannot be read.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         if failed := exec_properties.get(spec.FAILED_NODES):
             raise PushError(f"nothing is pushed after a failure in the same run: expected none, got {failed}; see the log.")
         model, blessing = _required(input_dict, keys.MODEL_KEY), _required(input_dict, keys.MODEL_BLESSING_KEY)
         destination = _destination(exec_properties)
-        for checked in (model, blessing):
-            _check_digest(checked)
+        _check_digest(keys.MODEL_KEY, model)
+        _check_digest(keys.MODEL_BLESSING_KEY, blessing)
+        for node_id, uri in json.loads(exec_properties.get(spec.EVALUATIONS) or "{}").items():
+            evaluations.check(node_id, uri)
         reason = _refusal(model, blessing, input_dict.get(keys.INFRA_BLESSING_KEY))
         facts = _refused(reason) if reason else _pushed(layout.publish(self.GetModelPath(input_dict), destination))
         _record(artifact_utils.get_single_instance(output_dict[keys.PUSHED_MODEL_KEY]), {spec.MODEL_ID: model.id, **facts})
@@ -64,13 +67,17 @@ def _destination(exec_properties: dict[str, Any]) -> str:
     return destination.filesystem.base_directory
 
 
-def _check_digest(checked: artifact.Artifact) -> None:
+def _check_digest(key: str, checked: artifact.Artifact) -> None:
     expected = checked.get_string_custom_property(spec.DIGEST)
     if expected and not layout.holds(checked.uri, expected):
         raise IntegrityError(
             f"{checked.type_name} {checked.id} at {checked.uri} was altered after it was published: "
-            f"expected digest {expected}, got another; remove that directory and run again."
+            f"expected digest {expected}, got another; {_again(key)}"
         )
+
+
+def _again(key: str) -> str:
+    return f"run again with --from {spec.MADE_BY[key]}."
 
 
 def _refusal(model: artifact.Artifact, blessing: artifact.Artifact, infra: list[artifact.Artifact] | None) -> str:
@@ -87,14 +94,16 @@ def _refusal(model: artifact.Artifact, blessing: artifact.Artifact, infra: list[
 
 
 def _check_blessing_file(blessing: artifact.Artifact) -> None:
-    """A decision is written down twice, in ML Metadata and as a file: whoever edits one of them is found out."""
+    """A decision is written down twice, in ML Metadata and as a file: whoever edits or removes one of them is found out."""
+    decided = blessing.has_custom_property(evaluator_constants.ARTIFACT_PROPERTY_BLESSED_KEY)
     blessed = model_utils.is_model_blessed(blessing)
-    says_yes = os.path.exists(os.path.join(blessing.uri, evaluator_constants.BLESSED_FILE_NAME))
-    says_no = os.path.exists(os.path.join(blessing.uri, evaluator_constants.NOT_BLESSED_FILE_NAME))
-    if says_yes != blessed or (blessed and says_no):
+    expected = {evaluator_constants.BLESSED_FILE_NAME: decided and blessed}
+    expected[evaluator_constants.NOT_BLESSED_FILE_NAME] = decided and not blessed
+    if any(os.path.exists(os.path.join(blessing.uri, name)) != there for name, there in expected.items()):
         raise IntegrityError(
-            f"blessing {blessing.id} says blessed={int(blessed)} in ML Metadata, but {blessing.uri} holds "
-            f"{sorted(os.listdir(blessing.uri)) if os.path.isdir(blessing.uri) else 'nothing'}; evaluate the model again."
+            f"blessing {blessing.id} says {f'blessed={int(blessed)}' if decided else 'nothing'} in ML Metadata, but "
+            f"{blessing.uri} holds {sorted(os.listdir(blessing.uri)) if os.path.isdir(blessing.uri) else 'nothing'}; "
+            f"{_again(keys.MODEL_BLESSING_KEY)}"
         )
 
 
@@ -104,7 +113,7 @@ def _check_blessing_is_for(model: artifact.Artifact, blessing: artifact.Artifact
     if blessed_id != model.id or blessed_uri != model.uri:
         raise IntegrityError(
             f"blessing {blessing.id} is for model {blessed_id} at {blessed_uri or 'no uri'}, "
-            f"but the model to push is {model.id} at {model.uri}; evaluate this model."
+            f"but the model to push is {model.id} at {model.uri}; {_again(keys.MODEL_BLESSING_KEY)}"
         )
 
 

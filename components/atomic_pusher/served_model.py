@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 import ml_metadata as mlmd
 from absl import logging
@@ -14,12 +15,14 @@ from tfx.utils import path_utils
 
 from components.atomic_pusher import spec
 from errors import IntegrityError
+from lineage.digests import tree_digest
 from serving import layout
 
 MODEL = "model"
 PUSHED_MODEL = "pushed_model"
 
 _Artifacts = dict[str, list[artifact.Artifact]]
+_Models = dict[int, artifact.Artifact]
 
 
 class ServedModelStrategy(resolver.ResolverStrategy):
@@ -27,7 +30,7 @@ class ServedModelStrategy(resolver.ResolverStrategy):
 
         tfx.dsl.Resolver(
             strategy_class=ServedModelStrategy,
-            config={"model_dir": "...", "candidate_node": "FederatedTrainer"},
+            config={"model_dir": "...", "candidate_node": "FederatedTrainer", "comparison_required": True},
             model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
             pushed_model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.PushedModel),
         ).with_id("ServedModel")
@@ -36,26 +39,31 @@ class ServedModelStrategy(resolver.ResolverStrategy):
     then has the inputs of the first run and is answered from the cache, and no model is ever compared with itself. The node
     must run after the candidate's, which `add_upstream_node` sees to.
 
-    No baseline (both lists empty) is what comes out of an empty serving directory, of a served version that ML Metadata does
-    not know, and of one whose Model is gone; all but the first with a warning in the log.
+    No baseline (both lists empty) is what comes out of an empty serving directory, and of a candidate that is served already
+    with none before it left. Another served model that cannot be resolved is an error where a comparison is required: the
+    Evaluator drops its bounds on changes when it gets no baseline, so the model would pass unchecked. Elsewhere it is a
+    warning in the log and no baseline.
 
-    TFX records an error in here as a FAILED node and goes on without a baseline; the Pusher's driver then sees to it that
+    TFX records an error in here as a FAILED node and may go on without a baseline; the Pusher's driver then sees to it that
     nothing is pushed.
 
     Args:
       model_dir: the directory that the Pusher pushes to.
       candidate_node: id of the node whose newest `Model` output is the model under test.
+      comparison_required: whether the gate bounds the change from the served model.
     """
 
-    def __init__(self, model_dir: str, candidate_node: str) -> None:
+    def __init__(self, model_dir: str, candidate_node: str, comparison_required: bool) -> None:
         self._model_dir = model_dir
         self._candidate_node = candidate_node
+        self._comparison_required = comparison_required
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: _Artifacts) -> _Artifacts:
         """Returns one Model and the PushedModel that tells of it, or two empty lists.
 
         Raises:
-          IntegrityError: the baseline's bytes are not the ones that were pushed.
+          IntegrityError: a comparison is required, and the served model is another one than the candidate, and unknown, gone
+            or altered.
         """
         models = {model.id: model for model in input_dict[MODEL]}
         pushes = [push for push in input_dict[PUSHED_MODEL] if push.get_int_custom_property(spec.PUSHED) == 1]
@@ -64,36 +72,41 @@ class ServedModelStrategy(resolver.ResolverStrategy):
         if baseline is None:
             return {MODEL: [], PUSHED_MODEL: []}
         model = models[_model_id(baseline)]
-        _check_bytes(model, baseline)
         logging.info("Baseline: model %d, pushed as version %s", model.id, baseline.get_string_custom_property(spec.VERSION))
         return {MODEL: [model], PUSHED_MODEL: [baseline]}
 
-    def _baseline(
-        self, pushes: list[artifact.Artifact], models: dict[int, artifact.Artifact], candidate: int | None
-    ) -> artifact.Artifact | None:
-        served = self._served(pushes)
-        if served is None:
-            return None
-        if _model_id(served) != candidate:
-            if _is_there(served, models):
-                return served
-            logging.warning("No baseline: model %d is served, but its artifact is gone", _model_id(served))
-            return None
-        earlier = (push for push in pushes if push.id < served.id and _model_id(push) != candidate)
-        return next((push for push in earlier if _is_there(push, models)), None)
-
-    def _served(self, pushes: list[artifact.Artifact]) -> artifact.Artifact | None:
-        version = layout.live_version(self._model_dir)
+    def _baseline(self, pushes: list[artifact.Artifact], models: _Models, candidate: int | None) -> artifact.Artifact | None:
+        version = self._live_version(pushes)
         if version is None:
             if pushes:
-                logging.warning("No baseline: %d pushes are recorded, but %s is empty", len(pushes), self._model_dir)
+                logging.warning("No baseline: %d pushes are recorded, but nothing is served: %s", len(pushes), self._model_dir)
             return None
         path = os.path.join(self._model_dir, str(version))
-        same_version = (push for push in pushes if push.get_string_custom_property(spec.VERSION) == str(version))
-        served = next((push for push in same_version if layout.holds(path, _digest(push))), None)
-        if served is None:
-            logging.warning("No baseline: ML Metadata does not know version %d as it lies in %s", version, path)
-        return served
+        of_version = [push for push in pushes if _version(push) == version]
+        served = next((push for push in of_version if layout.holds(path, _digest(push))), None)
+        if served is not None and _model_id(served) == candidate:
+            return _predecessor([push for push in pushes if push.id < served.id], models, candidate)
+        obstacle = _obstacle(path, served, models, known=bool(of_version))
+        if obstacle is None:
+            return served
+        if candidate is not None and _has_bytes_of(path, models[candidate]):
+            return _predecessor(pushes, models, candidate)
+        self._go_without(version, *obstacle)
+        return None
+
+    def _live_version(self, pushes: list[artifact.Artifact]) -> int | None:
+        """The highest version that is complete, or was when it was pushed: one without its `saved_model.pb` is damaged."""
+        pushed = (version for version in map(_version, pushes) if os.path.isdir(os.path.join(self._model_dir, str(version))))
+        return max([*layout.versions(self._model_dir), *pushed], default=None)
+
+    def _go_without(self, version: int, reason: str, remedy: str) -> None:
+        if not self._comparison_required:
+            logging.warning("No baseline: version %d in %s is served, but %s", version, self._model_dir, reason)
+            return
+        raise IntegrityError(
+            f"version {version} in {self._model_dir} is served, but the new model cannot be compared with it: {reason}; "
+            f"{remedy}, or accept one model without comparison with --set gate.change={{}}."
+        )
 
 
 def candidate_id(store: mlmd.MetadataStore, models: dict[int, artifact.Artifact], node_id: str) -> int | None:
@@ -121,23 +134,62 @@ def _is_of_node(store: mlmd.MetadataStore, execution: metadata_store_pb2.Executi
     return names.get("node") == f"{names.get('pipeline')}.{node_id}"
 
 
+def _predecessor(pushes: list[artifact.Artifact], models: _Models, candidate: int) -> artifact.Artifact | None:
+    """The newest push of another model that is still there as it was pushed."""
+    same = _model_digest(models[candidate])
+    others = (push for push in pushes if _model_id(push) != candidate and _digest(push) != same)
+    found = next((push for push in others if _damage(push, models) is None), None)
+    if found is None:
+        logging.warning("No baseline: the served model is the one under test, and no model served before it is left")
+    return found
+
+
+def _obstacle(path: str, served: artifact.Artifact | None, models: _Models, known: bool) -> tuple[str, str] | None:
+    """Why the model served from `path` cannot be compared with, and what to do about it; None if it can be."""
+    if served is None and known:
+        return "its files were altered after the push", f"restore {path}"
+    if served is None or _model_id(served) not in models:
+        return "this ML Metadata does not know it", "give the --pipeline-root that it was pushed from"
+    damage = _damage(served, models)
+    if damage is None:
+        return None
+    export = _export(models[_model_id(served)])
+    target = shlex.quote(export)
+    clear = f"rm -r {target} && " if os.path.isdir(export) else ""
+    return damage, f"restore it with `{clear}mkdir -p {target} && cp -r {shlex.quote(path)}/. {target}`"
+
+
+def _damage(push: artifact.Artifact, models: _Models) -> str | None:
+    """What has become of a pushed Model in the pipeline's root; None if it has the bytes that were pushed."""
+    model = models.get(_model_id(push))
+    if model is None or not os.path.isdir(_export(model)):
+        return f"the folder of its model {model.uri if model else _model_id(push)} is gone"
+    return None if layout.holds(_export(model), _digest(push)) else f"its model in {_export(model)} was altered after the push"
+
+
+def _has_bytes_of(path: str, model: artifact.Artifact) -> bool:
+    digest = _model_digest(model)
+    return digest is not None and layout.holds(path, digest)
+
+
+def _model_digest(model: artifact.Artifact) -> str | None:
+    try:
+        return tree_digest(_export(model))
+    except (FileNotFoundError, ValueError):  # gone, or with a symbolic link in it
+        return None
+
+
+def _export(model: artifact.Artifact) -> str:
+    return path_utils.serving_model_path(model.uri)
+
+
 def _model_id(push: artifact.Artifact) -> int:
     return push.get_int_custom_property(spec.MODEL_ID)
 
 
-def _is_there(push: artifact.Artifact, models: dict[int, artifact.Artifact]) -> bool:
-    model = models.get(_model_id(push))
-    return model is not None and os.path.isdir(path_utils.serving_model_path(model.uri))
+def _version(push: artifact.Artifact) -> int:
+    return int(push.get_string_custom_property(spec.VERSION))
 
 
 def _digest(push: artifact.Artifact) -> str:
     return push.get_string_custom_property(spec.DIGEST)
-
-
-def _check_bytes(model: artifact.Artifact, push: artifact.Artifact) -> None:
-    path = path_utils.serving_model_path(model.uri)
-    if not layout.holds(path, _digest(push)):
-        raise IntegrityError(
-            f"baseline model {model.id} at {path} was altered after its push: expected digest {_digest(push)}, got another; "
-            "restore it from the serving directory."
-        )

@@ -13,3 +13,7 @@ RECORD_FILE = "pushed.json"  # the same facts, in the artifact's directory
 # Execution properties that the driver adds.
 PUSH_ID = "push_id"  # string: fresh in every run
 FAILED_NODES = "failed_nodes"  # string: ids of this run's nodes that failed, joined with ", "
+EVALUATIONS = "evaluations"  # string: JSON, id of a node of this run -> uri of its ModelEvaluation
+
+# Input -> id of the node that makes it, which an error tells to execute again.
+MADE_BY = {"model": "FederatedTrainer", "model_blessing": "Evaluator"}

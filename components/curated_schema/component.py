@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
 from tfx.components.schema_gen.import_schema_gen import executor
 from tfx.dsl.components.base import base_component, executor_spec
@@ -27,7 +29,7 @@ class CuratedSchema(base_component.BaseComponent):
     """Publishes a schema file (protobuf text) as the output `schema`.
 
     Raises:
-      ConfigError: there is no such file.
+      ConfigError: there is no such file, or it holds no schema; the line is named.
     """
 
     SPEC_CLASS = CuratedSchemaSpec
@@ -35,10 +37,29 @@ class CuratedSchema(base_component.BaseComponent):
 
     def __init__(self, schema_file: str) -> None:
         if not os.path.isfile(schema_file):
-            raise ConfigError(f"data.schema: no file {schema_file}; give a schema in protobuf text form, or leave it out.")
+            raise _wrong(f"no file {schema_file}")
+        _check(schema_file)
         spec = CuratedSchemaSpec(
             schema_file=schema_file,
             schema_digest=file_digest(schema_file),
             schema=types.Channel(type=standard_artifacts.Schema),
         )
         super().__init__(spec=spec)
+
+
+def _check(schema_file: str) -> None:
+    schema = schema_pb2.Schema()
+    try:
+        with open(schema_file, encoding="utf-8") as file:
+            text_format.Parse(file.read(), schema)
+    except text_format.ParseError as error:
+        reason = str(error).splitlines()[0].split(" : ", 1)[-1].strip("'\" ")  # in front of it, `line:column`
+        raise _wrong(f"{schema_file}, line {error.GetLine()}: {reason}") from error
+    except UnicodeDecodeError as error:
+        raise _wrong(f"{schema_file}: no UTF-8 text") from error
+    if not schema.feature:
+        raise _wrong(f"{schema_file}: no feature in it")
+
+
+def _wrong(what: str) -> ConfigError:
+    return ConfigError(f"data.schema: {what}; give a schema in protobuf text form, or leave it out.")

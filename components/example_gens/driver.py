@@ -31,6 +31,15 @@ class _ContentInputProcessor(FileBasedInputProcessor):
         super().__init__(base, splits, range_config)
         self._companions = companions
 
+    def resolve_span_and_version(self) -> tuple[int, int | None]:
+        """Returns the latest span and version, (0, None) for patterns without any.
+
+        TFX reads every file's time on the way and fails on a link to nothing; patterns without a span need none of that.
+        """
+        if any("{" in split.pattern for split in self._splits):
+            return super().resolve_span_and_version()
+        return 0, None
+
     def get_input_fingerprint(self, span: int, version: int | None) -> str:
         """Returns the sha256 over the content of all files that the splits' patterns mean, and their companions."""
         paths: set[str] = set()

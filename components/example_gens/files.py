@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import gzip
 import hashlib
 import io
@@ -28,7 +29,19 @@ def find(base: str, pattern: str) -> dict[str, int]:
 
     If nothing does, `base` itself may name the files, with or without wildcards: `data/penguins.csv`, `data/part-*.csv`.
     """
+    base = _literal(base)
     return _matching(FileSystems.join(base, pattern)) or _matching(base)
+
+
+def _literal(base: str) -> str:
+    """Returns `base` so that no part of it that exists under its very name is taken for a wildcard: `data [1]`, say."""
+    if "://" in base:
+        return base
+    existing, rest = base, ""
+    while existing and not os.path.lexists(existing):
+        existing, _, last = existing.rpartition(os.sep)
+        rest = os.sep + last + rest
+    return glob.escape(existing) + rest if existing or base.startswith(os.sep) else base
 
 
 def _matching(pattern: str) -> dict[str, int]:
@@ -42,22 +55,41 @@ def _hidden(path: str) -> bool:
 
 
 def require(base: str, pattern: str) -> dict[str, int]:
-    """As `find`, for at least one file and none empty.
+    """As `find`, for at least one file, none empty, and all readable.
 
     Raises:
-      DataError: there is no such folder, nothing in it matches, or a file has no bytes.
+      DataError: there is no such folder, nothing in it matches, or a file has no bytes, cannot be read or leads nowhere.
     """
     found = find(base, pattern)
+    if broken := _broken_links(base, pattern):
+        raise DataError(f"{broken[0]}: expected a file, got a link to nothing; remove it or put back what it leads to")
     if not found:
         raise DataError(_why_nothing(base, pattern))
     for path, size in found.items():
         if not size:
             raise DataError(f"{path}: expected data, got an empty file; remove it or write it again")
+        _check_readable(path)
     return found
 
 
+def _broken_links(base: str, pattern: str) -> list[str]:
+    """Beam passes over them in silence, and examples would be missing."""
+    literal = _literal(base)
+    paths = glob.glob(os.path.join(literal, pattern)) or glob.glob(literal)
+    return sorted(path for path in paths if not os.path.exists(path) and not _hidden(path))
+
+
+def _check_readable(path: str) -> None:
+    try:
+        with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            file.read(1)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(f"{path}: expected a file to read, got {reason!r}; give it to whoever runs this") from error
+
+
 def _why_nothing(base: str, pattern: str) -> str:
-    there = [os.path.relpath(path, base) for path in _matching(FileSystems.join(base, "*"))]
+    there = [os.path.relpath(path, base) for path in _matching(FileSystems.join(_literal(base), "*"))]
     if there:
         shown = ", ".join(there[:5]) + (", ..." if len(there) > 5 else "")
         return f"{base}: expected files that match {pattern!r}, got only {shown}; set data.path, or patterns in data.splits"
@@ -82,16 +114,22 @@ def opened(path: str) -> Iterator[IO[bytes]]:
 def fingerprint(base: str, paths: Iterable[str]) -> str:
     """Returns the hex sha256 over (path relative to `base`, size in bytes, sha256 of the bytes) of each file, sorted by path.
 
-    Times, owners and modes do not count, so `touch` changes nothing and one changed byte does.
+    Times, owners and modes do not count, so `touch` changes nothing and one changed byte does. A file that cannot be read
+    counts as such, because a driver must not fail.
     """
     sha = hashlib.sha256()
     for path in sorted(set(paths)):
-        size, digest = _content(path)
+        try:
+            size, digest = _content(path)
+        except OSError:
+            size, digest = -1, "unreadable"
         sha.update(f"{os.path.relpath(path, base)}\0{size}\0{digest}\n".encode())
     return sha.hexdigest()
 
 
 def _content(path: str) -> tuple[int, str]:
+    if "://" not in path and not os.path.isfile(path):
+        raise OSError(f"{path} is no regular file")  # reading a pipe would wait for ever
     sha = hashlib.sha256()
     size = 0
     with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as raw:

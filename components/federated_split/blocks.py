@@ -2,7 +2,7 @@
 
 A block is a serialized TensorProto of a 1-D tf.string tensor of serialized tf.Examples of one client, the same bytes that
 `tf.io.serialize_tensor` makes. A shard is blocks one after the other, ordered by client id. The index has a row per block.
-Writing and reading need no TensorFlow; a TensorFlow graph reads a block with
+Writing (see `writer`) and reading need no TensorFlow; a TensorFlow graph reads a block with
 `tf.data.FixedLengthRecordDataset(shard, record_bytes=length, header_bytes=offset, footer_bytes=size - offset - length)` and
 `tf.io.parse_tensor(block, tf.string)`.
 """
@@ -10,22 +10,23 @@ Writing and reading need no TensorFlow; a TensorFlow graph reads a block with
 from __future__ import annotations
 
 import bisect
+import functools
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from errors import IntegrityError
 from lineage.digests import file_digest
 
 PARTITION_FILE = "partition.json"
+PICTURE_FILE = "partition.svg"
 INDEX_FILE = "index.parquet"
 INDEX_SCHEMA = pa.schema(
     [
@@ -56,14 +57,33 @@ def shard_name(shard: int, num_shards: int) -> str:
     return f"clients-{shard:05d}-of-{num_shards:05d}"
 
 
-def serialize_block(records: Sequence[bytes | memoryview]) -> bytes:
+def serialize_block(records: Sequence[bytes]) -> bytes:
     """Returns the records as a serialized TensorProto of a tf.string tensor of shape [len(records)]; at least one record."""
-    size = _SIZE_TAG + _varint(len(records))
+    return b"".join((block_header(len(records)), *map(frame, records)))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def block_header(count: int) -> bytes:
+    """Returns what a block of `count` records begins with; their frames follow."""
+    size = _SIZE_TAG + _varint(count)
     dim = _DIM_TAG + _varint(len(size)) + size
-    parts: list[bytes | memoryview] = [_DTYPE_STRING, _SHAPE_TAG, _varint(len(dim)), dim]
-    for record in records:
-        parts += (_STRING_TAG, _varint(len(record)), record)
-    return b"".join(parts)
+    return b"".join((_DTYPE_STRING, _SHAPE_TAG, _varint(len(dim)), dim))
+
+
+def frame(record: bytes) -> bytes:
+    """Returns a record as it is in a block."""
+    return _frame_header(len(record)) + record
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _frame_header(length: int) -> bytes:
+    return _STRING_TAG + _varint(length)
+
+
+def unframed_lengths(frames: np.ndarray) -> np.ndarray:
+    """Returns int64[n], the length of each record whose frame is so many bytes long: a frame adds a tag and a varint."""
+    longest = np.array([(1 << 7 * size) + size for size in range(1, 5)])  # frames whose varint has 1, 2, 3 or 4 bytes
+    return frames - 2 - np.searchsorted(longest, frames, side="left")
 
 
 def parse_block(block: bytes) -> list[bytes]:
@@ -96,51 +116,6 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
     return value | data[at] << shift, at + 1
 
 
-class ShardWriter:
-    """Writes clients' blocks into one shard and keeps their rows of the index."""
-
-    def __init__(self, file: BinaryIO, shard: int, block_bytes: int):
-        """A block holds at most `block_bytes` bytes of records, or one record."""
-        self._file = file
-        self._shard = shard
-        self._block_bytes = block_bytes
-        self._offset = 0
-        self._rows: list[dict[str, Any]] = []
-
-    def add(self, client_id: str, records: pa.LargeBinaryArray, labels: pa.LargeStringArray) -> None:
-        """Writes one client's records, in this order; `labels` is as long, null where an example has none."""
-        ends = np.frombuffer(records.buffers()[1], np.int64)[records.offset : records.offset + len(records) + 1]
-        data = memoryview(records.buffers()[2])
-        for number, (first, last) in enumerate(_cuts(ends, self._block_bytes)):
-            block = serialize_block([data[ends[i] : ends[i + 1]] for i in range(first, last)])
-            self._file.write(block)
-            counts = _label_counts(labels.slice(first, last - first))
-            where = (client_id, number, self._shard, self._offset, len(block))
-            row = (*where, last - first, counts, hashlib.sha256(block).hexdigest())
-            self._rows.append(dict(zip(INDEX_SCHEMA.names, row, strict=True)))
-            self._offset += len(block)
-
-    def index(self) -> pa.Table:
-        """Returns the rows so far, as INDEX_SCHEMA."""
-        return pa.Table.from_pylist(self._rows, INDEX_SCHEMA)
-
-
-def _cuts(ends: np.ndarray, block_bytes: int) -> Iterator[tuple[int, int]]:
-    """Yields the ranges of records that go into one block each; record i is the bytes from ends[i] to ends[i + 1]."""
-    first, count = 0, len(ends) - 1
-    while first < count:
-        fits = int(np.searchsorted(ends, ends[first] + block_bytes, side="right")) - 1
-        last = min(count, max(first + 1, fits))
-        yield first, last
-        first = last
-
-
-def _label_counts(labels: pa.LargeStringArray) -> list[dict[str, Any]]:
-    counted = pc.value_counts(labels.drop_null())
-    pairs = zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)
-    return [{"label": label, "count": count} for label, count in sorted(pairs)]
-
-
 class Clients:
     """The clients of one split of a FederatedExamples artifact; opens it with `Clients.open(uri)`."""
 
@@ -155,9 +130,9 @@ class Clients:
         self.ids: list[str] = encoded.dictionary.to_pylist()
         self._first = np.searchsorted(encoded.indices.to_numpy(), np.arange(len(self.ids) + 1), side="left")
         self.shard_paths: list[str] = [str(folder / shard_name(shard, num_shards)) for shard in range(num_shards)]
-        self.shard_sizes: list[int] = [0] * num_shards
-        for shard, _, length in self._blocks.tolist():
-            self.shard_sizes[shard] += length
+        sizes = np.zeros(num_shards, dtype=np.int64)
+        np.add.at(sizes, self._blocks[:, 0], self._blocks[:, 2])
+        self.shard_sizes: list[int] = sizes.tolist()
 
     @classmethod
     def open(cls, uri: str, split: str = "train") -> Clients:
@@ -200,18 +175,29 @@ class Clients:
         """Returns int64[n_blocks, 3]: shard, offset and length in bytes of each of a client's blocks."""
         return self._blocks[self._rows(client_id)]
 
+    def all_blocks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns where each client's blocks begin and the last one's end, and the blocks, in the order of `ids`.
+
+        int64[clients + 1] and int64[n_blocks, 3] (shard, offset, length): those of ids[i] are blocks[begin[i] : begin[i + 1]].
+        """
+        return self._first, self._blocks
+
     def examples(self, client_id: str) -> list[bytes]:
         """Returns a client's serialized tf.Examples.
 
         Raises:
           IntegrityError: a block is not what was published.
         """
-        records: list[bytes] = []
-        rows = self._rows(client_id)
-        for row in range(rows.start, rows.stop):
-            with open(self.shard_paths[self._blocks[row, 0]], "rb") as file:
-                records += parse_block(self._checked_block(file, row))
-        return records
+        return [record for block in self._read(client_id) for record in parse_block(block)]
+
+    def check(self, client_id: str) -> None:
+        """Reads a client's blocks, one at a time, and compares them with the index.
+
+        Raises:
+          IntegrityError: a block is not what was published.
+        """
+        for _ in self._read(client_id):
+            pass
 
     def verify(self) -> None:
         """Reads everything and compares it with the index.
@@ -221,21 +207,31 @@ class Clients:
         """
         self._check_sizes()
         order = np.lexsort((self._blocks[:, 1], self._blocks[:, 0]))
+        ends = np.searchsorted(self._blocks[order, 0], np.arange(len(self.shard_paths) + 1)).tolist()
         for shard, path in enumerate(self.shard_paths):
-            end = 0
-            with open(path, "rb") as file:
-                for row in order[slice(*np.searchsorted(self._blocks[order, 0], (shard, shard + 1)))].tolist():
-                    if self._blocks[row, 1] != end:
-                        raise IntegrityError(
-                            f"expected a block at byte {end} of {path}, the index has a gap or overlap there; {_REMEDY}"
-                        )
-                    self._checked_block(file, row)
-                    end += int(self._blocks[row, 2])
+            self._verify_shard(path, order[ends[shard] : ends[shard + 1]].tolist())
+
+    def _verify_shard(self, path: str, rows: list[int]) -> None:
+        end = 0
+        with open(path, "rb") as file:
+            for row in rows:
+                if self._blocks[row, 1] != end:
+                    raise IntegrityError(
+                        f"expected a block at byte {end} of {path}, the index has a gap or overlap there; {_REMEDY}"
+                    )
+                self._checked_block(file, row)
+                end += int(self._blocks[row, 2])
+
+    def _read(self, client_id: str) -> Iterator[bytes]:
+        rows = self._rows(client_id)
+        for row in range(rows.start, rows.stop):
+            with open(self.shard_paths[self._blocks[row, 0]], "rb") as file:
+                yield self._checked_block(file, row)
 
     def _rows(self, client_id: str) -> slice:
-        at = bisect.bisect_left(self.ids, client_id)
+        at = bisect.bisect_left(self.ids, client_id) if isinstance(client_id, str) else len(self.ids)
         if at == len(self.ids) or self.ids[at] != client_id:
-            raise KeyError("no client with examples has this id")
+            raise KeyError(f"expected one of the {len(self.ids)} clients that have examples here, got {client_id!r}")
         return slice(int(self._first[at]), int(self._first[at + 1]))
 
     def _check_sizes(self) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from components.federated_split import features
-from components.federated_split.spills import Manifest
+from components.federated_split.manifests import Manifest
 from errors import DataError
 
 # What was expected, what was found, what to do.
@@ -16,6 +16,8 @@ _WRONG = {
     features.FLOAT: ("whole numbers or text", "floats", "convert it or name another feature"),
     features.SEVERAL: ("one value per example", "several", "name a scalar feature"),
     features.NOT_UTF8: ("UTF-8 text", "other bytes", "convert it or name another feature"),
+    features.NOT_A_NUMBER: ("numbers", "text", "convert it or name another feature"),
+    features.NOT_FINITE: ("finite numbers", "NaN or infinity", "correct it, drop these examples or name another feature"),
 }
 
 
@@ -48,9 +50,10 @@ def _check_kinds(kinds: Counter[str], examples: int, where: str) -> None:
     for kind, (expected, found, remedy) in _WRONG.items():
         if kinds[kind]:
             raise DataError(f"{where}: expected {expected}, got {found} in {kinds[kind]} of {examples} examples; {remedy}.")
-    integers, texts = kinds[features.INTEGER], kinds[features.TEXT]
-    if integers and texts:
-        raise DataError(
-            f"{where}: expected one type, got whole numbers in {integers} and text in {texts} of {examples} examples; "
-            "write it in one type."
-        )
+    integers = kinds[features.INTEGER]
+    for name, others in (("text", kinds[features.TEXT]), ("floats", kinds[features.REAL])):
+        if integers and others:
+            raise DataError(
+                f"{where}: expected one type, got whole numbers in {integers} and {name} in {others} of {examples} examples; "
+                "write it in one type."
+            )

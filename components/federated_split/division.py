@@ -1,11 +1,11 @@
-"""Runs the division of one split: two Beam pipelines with the plan between them, then the index and partition.json."""
+"""Runs a division: two Beam pipelines with the plan between them, a third that checks the sides, then the description."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,16 +13,22 @@ from typing import Any
 
 import apache_beam as beam
 
-from components.federated_split import blocks, stages, summary
+from components.beam_errors import cause_of
+from components.beam_workers import same_imports
+from components.federated_split import assembling, blocks, disk, leakage, manifests, placing, ranking, reading, summary
 from components.federated_split.checks import checked_examples
+from components.federated_split.indexing import write_index
+from components.federated_split.manifests import Manifest
 from components.federated_split.partitioners import PARTITIONERS
 from components.federated_split.plan import Plan, make_plan, save_bases, save_plan, sum_strata
-from components.federated_split.spills import Manifest, Segment, load_manifest, manifest_partitions, save_manifest
-from errors import IntegrityError
+from components.federated_split.records import unzipped_size
+from components.federated_split.sides import EVAL, TRAIN, sides_of
+from errors import DataError, IntegrityError
 
 SPLIT = "train"
-# Bytes of (compressed) input per digest range: a range is sorted in memory.
-_PARTITION_BYTES = 2 << 20
+"""The split of the Examples that is divided."""
+# Bytes of input per digest range: a range is sorted in memory.
+_PARTITION_BYTES = 16 << 20
 _MAX_PARTITIONS = 4096
 
 MakePipeline = Callable[[], beam.Pipeline]
@@ -41,35 +47,59 @@ class Request:
         """Returns the feature that makes the strata, if the strategy uses one."""
         return self.parameters.get(PARTITIONERS[self.strategy].strata)
 
+    @property
+    def numeric(self) -> bool:
+        """Returns whether that feature is a number to sort by."""
+        return PARTITIONERS[self.strategy].numeric
+
 
 def divide(files: Sequence[str], uri: str, request: Request, make_pipeline: MakePipeline) -> dict[str, Any]:
     """Divides the records of `files` among clients and writes the artifact's content into `uri`.
 
     Args:
       files: TFRecord files of serialized tf.Examples.
-      uri: the artifact's directory, reachable by all workers; temporary files lie there meanwhile, about twice as
-        large as the records.
+      uri: the artifact's directory, on a file system that all workers share; temporary files lie there meanwhile, about twice
+        as large as the records, beside the artifact itself.
       request: strategy, parameters, seed.
-      make_pipeline: makes a Beam pipeline; it is called twice.
+      make_pipeline: makes a Beam pipeline; it is called twice, or three times if there are two sides.
 
     Returns:
       What was written to partition.json.
 
     Raises:
-      DataError: the data cannot be divided as requested; nothing is left in `uri`.
+      DataError: the data cannot be divided as requested; nothing is left in `uri`, here and below.
+      IntegrityError: what was written is not what it should be.
+      FedtfxError: the disk is full.
     """
-    with _work_folder(uri) as folder:
-        manifests = _read(make_pipeline, files, folder, request)
-        examples = checked_examples(manifests, SPLIT, request.stratum, PARTITIONERS[request.strategy].strata)
-        plan = _plan(folder, manifests, request)
-        partition = _write(make_pipeline, manifests, folder, plan, request)
-        if partition["num_examples"] != examples:
-            raise IntegrityError(
-                f"expected {examples} divided examples, wrote {partition['num_examples']}; run FederatedSplit again."
-            )
-        _publish(_output(folder), Path(uri))
-    logging.info("FederatedSplit: %s, %d examples, %d clients", request.strategy, examples, len(plan.clients))
+    with same_imports(), _own_errors(), disk.full_disk_is_one_line(uri), _work_folder(uri) as folder:
+        read = _read(make_pipeline, files, folder, request)
+        examples = checked_examples(read, SPLIT, request.stratum, PARTITIONERS[request.strategy].strata)
+        if request.numeric:
+            read = _rank(make_pipeline, read, folder, request)
+        plan = _plan(folder, read, request)
+        disk.check_free(folder, 2 * sum(manifest.record_bytes for manifest in read))
+        sides = _write(make_pipeline, read, folder, plan, request)
+        _check_counts(sides, examples - plan.dropped)
+        if EVAL in sides:
+            _check_sides(make_pipeline, folder, plan, len(read))
+        partition = summary.write_partition(_output(folder), sides, plan, asdict(request))
+        _publish(Path(_output(folder)), Path(uri))
+    if bare := partition.get("clients_without_training_examples"):
+        logging.warning("FederatedSplit: %d of %d clients have no training examples", bare, partition["num_clients"])
+    logging.info("FederatedSplit: %s, %d clients, examples: %s", request.strategy, len(plan.clients), sides)
     return partition
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Raises an error of the project as itself, which a Beam runner may have wrapped."""
+    try:
+        yield
+    except Exception as error:
+        cause = cause_of(error)
+        if cause is None or cause is error:
+            raise
+        raise cause from error
 
 
 @contextmanager
@@ -85,60 +115,93 @@ def _work_folder(uri: str) -> Iterator[str]:
         shutil.rmtree(work)
 
 
+def _output(folder: str) -> str:
+    """The artifact to be."""
+    return str(Path(folder, "artifact"))
+
+
 def _publish(output: Path, uri: Path) -> None:
     """Moves the finished artifact into place, partition.json last: without it no reader opens the rest."""
-    target = blocks.split_folder(str(uri), SPLIT)
-    shutil.rmtree(target, ignore_errors=True)
-    blocks.split_folder(str(output), SPLIT).rename(target)
-    (output / blocks.PARTITION_FILE).replace(uri / blocks.PARTITION_FILE)
+    for side in (TRAIN, EVAL):
+        shutil.rmtree(blocks.split_folder(str(uri), side), ignore_errors=True)
+    for made in sorted(output.iterdir(), key=lambda path: path.name == blocks.PARTITION_FILE):
+        made.replace(uri / made.name)
 
 
 def _read(make_pipeline: MakePipeline, files: Sequence[str], folder: str, request: Request) -> list[Manifest]:
-    partitions = min(_MAX_PARTITIONS, 1 + sum(Path(file).stat().st_size for file in files) // _PARTITION_BYTES)
-    reading = stages.Reading(folder, request.seed, partitions, request.stratum, request.parameters.get("label"))
+    partitions = min(_MAX_PARTITIONS, 1 + sum(map(unzipped_size, files)) // _PARTITION_BYTES)
+    label = request.parameters.get("label")
+    how = reading.Reading(folder, request.seed, partitions, request.stratum, label, request.numeric)
     with make_pipeline() as pipeline:
         _ = (
             pipeline
             | "Files" >> beam.Create(sorted(files))
             | "SpreadFiles" >> beam.Reshuffle()
-            | "ReadAndSpill" >> beam.FlatMap(stages.read_and_spill, reading)
+            | "ReadAndSpill" >> beam.FlatMap(reading.read_and_spill, how)
             | "ByPartition" >> beam.GroupByKey()
-            | "Manifests" >> beam.Map(_write_manifest, folder)
+            | "Manifests" >> beam.Map(manifests.save_manifest, folder)
         )
-    return [load_manifest(folder, partition) for partition in manifest_partitions(folder)]
+    return manifests.load_manifests(folder)
 
 
-def _write_manifest(grouped: tuple[int, Iterable[Segment]], folder: str) -> None:
-    partition, segments = grouped
-    save_manifest(folder, Manifest.of(partition, list(segments)))
-
-
-def _plan(folder: str, manifests: Sequence[Manifest], request: Request) -> Plan:
-    totals = sum_strata(manifests)
-    record_bytes = sum(manifest.record_bytes for manifest in manifests)
-    plan = make_plan(totals, record_bytes, request.strategy, request.parameters, request.seed)
-    save_plan(folder, plan)
-    save_bases(folder, manifests, totals)
-    return plan
-
-
-def _write(
-    make_pipeline: MakePipeline, manifests: Sequence[Manifest], folder: str, plan: Plan, request: Request
-) -> dict[str, Any]:
-    split_folder = blocks.split_folder(str(_output(folder)), SPLIT)
-    split_folder.mkdir(parents=True)
+def _rank(make_pipeline: MakePipeline, read: Sequence[Manifest], folder: str, request: Request) -> list[Manifest]:
+    filled = [manifest for manifest in read if manifest.examples]
+    how = ranking.make_ranking(folder, filled, str(request.stratum), request.parameters["strictness"])
     with make_pipeline() as pipeline:
         _ = (
             pipeline
-            | "Partitions" >> beam.Create([manifest.partition for manifest in manifests if manifest.examples])
+            | "Partitions" >> beam.Create([manifest.partition for manifest in filled])
             | "SpreadPartitions" >> beam.Reshuffle()
-            | "Place" >> beam.FlatMap(stages.place, folder)
-            | "ByShard" >> beam.GroupByKey()
-            | "Assemble" >> beam.Map(stages.assemble, folder, str(split_folder), request.parameters["block_bytes"])
+            | "Rank" >> beam.Map(ranking.rank, folder, how)
         )
-    index = summary.write_index(folder, split_folder, plan)
-    return summary.write_partition(str(_output(folder)), SPLIT, index, plan, asdict(request))
+    return manifests.load_manifests(folder)
 
 
-def _output(folder: str) -> Path:
-    return Path(folder, "artifact")
+def _plan(folder: str, read: Sequence[Manifest], request: Request) -> Plan:
+    totals = sum_strata(folder, read)
+    record_bytes = sum(manifest.record_bytes for manifest in read)
+    plan = make_plan(totals, record_bytes, request.strategy, request.parameters, request.seed)
+    save_plan(folder, plan)
+    save_bases(folder, read, totals)
+    return plan
+
+
+def _write(make_pipeline: MakePipeline, read: Sequence[Manifest], folder: str, plan: Plan, request: Request) -> dict[str, int]:
+    """Returns the number of examples of each side."""
+    output, sides = _output(folder), sides_of(request.parameters)
+    for side in sides:
+        blocks.split_folder(output, side).mkdir(parents=True)
+    with make_pipeline() as pipeline:
+        _ = (
+            pipeline
+            | "Partitions" >> beam.Create([manifest.partition for manifest in read if manifest.examples])
+            | "SpreadPartitions" >> beam.Reshuffle()
+            | "Place" >> beam.FlatMap(placing.place, folder)
+            | "ByShard" >> beam.GroupByKey()
+            | "Assemble" >> beam.Map(assembling.assemble, folder, output, request.parameters["block_bytes"])
+        )
+    return {side: write_index(folder, output, side, plan.num_shards) for side in sides}
+
+
+def _check_counts(sides: dict[str, int], examples: int) -> None:
+    if sum(sides.values()) != examples:
+        raise IntegrityError(f"expected {examples} divided examples, wrote {sum(sides.values())}; run FederatedSplit again.")
+    for side, count in sides.items():
+        if not count:
+            raise DataError(
+                f"expected examples on both sides, got none of {examples} on the {side} side; change holdout or "
+                "holdout_clients, or use another seed."
+            )
+
+
+def _check_sides(make_pipeline: MakePipeline, folder: str, plan: Plan, ranges: int) -> None:
+    leakage.check_clients(_output(folder), plan)
+    with make_pipeline() as pipeline:
+        _ = (
+            pipeline
+            | "Shards" >> beam.Create(assembling.assembled(folder))
+            | "SpreadShards" >> beam.Reshuffle()
+            | "Digests" >> beam.FlatMap(leakage.spill_digests, folder, _output(folder), ranges)
+            | "ByRange" >> beam.GroupByKey()
+            | "Compare" >> beam.Map(leakage.check_range)
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from tfx.types import artifact_utils
 from components.federated_split import spec
 from components.federated_split.division import SPLIT, Request, divide
 from components.federated_split.parameters import check_parameters
-from errors import DataError
+from components.federated_split.records import read_records
+from components.federated_split.sides import EVAL
+from errors import DataError, IntegrityError
 from lineage.digests import tree_digest
 
 
@@ -31,11 +34,15 @@ class Executor(BaseBeamExecutor):
         """Writes the FederatedExamples artifact; see `components.artifacts` for its layout.
 
         Raises:
-          errors.DataError: the examples cannot be divided as requested; nothing is left in the artifact's directory.
+          errors.DataError: the examples cannot be divided as requested; nothing is left in the artifact's directory, here and
+            below.
+          errors.IntegrityError: the examples are not the published ones, or an example or held-out client is on both sides.
+          errors.FedtfxError: the disk is full.
         """
         strategy = exec_properties[spec.STRATEGY]
         parameters = check_parameters(strategy, json.loads(exec_properties[spec.PARAMETERS_JSON]))
         files = _split_files(input_dict[spec.EXAMPLES])
+        _check_published(input_dict[spec.EXAMPLES], files)
         artifact = artifact_utils.get_single_instance(output_dict[spec.FEDERATED_EXAMPLES])
         request = Request(strategy, parameters, exec_properties[spec.SEED])
         _record(artifact, divide(files, artifact.uri, request, self._make_beam_pipeline))
@@ -58,9 +65,23 @@ def _split_files(examples: Sequence[types.Artifact]) -> list[str]:
     )
 
 
+def _check_published(examples: Sequence[types.Artifact], files: Sequence[str]) -> None:
+    """Compares the artifacts with their digests, where there is one: only it shows a plain file cut between two records."""
+    for artifact in examples:
+        expected = artifact.get_string_custom_property("digest")
+        if not expected or tree_digest(artifact.uri) == expected:
+            continue
+        for file in files:  # If a file is damaged, it is better to name it.
+            deque(read_records(file), maxlen=0)
+        raise IntegrityError(f"expected the published examples in {artifact.uri}, found other files; run ExampleGen again.")
+
+
 def _record(artifact: types.Artifact, partition: dict[str, Any]) -> None:
     artifact.set_string_custom_property("strategy", partition["strategy"])
     artifact.set_int_custom_property("clients", partition["num_clients"])
     artifact.set_int_custom_property("examples", partition["num_examples"])
+    if EVAL in partition:
+        artifact.set_int_custom_property("eval_examples", partition[EVAL]["num_examples"])
+        artifact.set_int_custom_property("held_out_clients", partition["held_out_clients"])
     artifact.set_int_custom_property("seed", partition["seed"])
     artifact.set_string_custom_property("digest", tree_digest(artifact.uri))

@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from components.federated_split import sides
+from components.federated_split.manifests import Manifest
 from components.federated_split.parameters import strategy_parameters
-from components.federated_split.partitioners import PARTITIONERS
-from components.federated_split.spills import Manifest
+from components.federated_split.partitioners import DROPPED, PARTITIONERS
+from components.federated_split.spills import read_table, write_table
 
 _MAX_SHARDS = 1024
 
@@ -30,24 +32,33 @@ _MAX_SHARDS = 1024
 class Plan:
     """Who gets which ranks.
 
-    clients: all client ids, sorted.
-    boundaries: int64[k], the rank at which each portion ends, rising. client: int64[k], position in `clients` of each portion.
-    shard_of_client: int64[len(clients)]. num_shards: how many shard files there are.
+    clients: all client ids, sorted (large_string).
+    boundaries: int64[k], the rank at which each portion ends, rising.
+    client: int64[k], position in `clients` of each portion, or DROPPED.
+    shard_of_client: int64[len(clients)], rising. num_shards: how many shard files each side has.
+    held_out: bool[len(clients)], who is never trained on. holdout: fraction of all examples that is kept for evaluation.
     """
 
-    clients: list[str]
+    clients: pa.LargeStringArray
     boundaries: np.ndarray
     client: np.ndarray
     shard_of_client: np.ndarray
     num_shards: int
+    held_out: np.ndarray
+    holdout: float
 
     def client_of_rank(self, ranks: np.ndarray) -> np.ndarray:
         """Returns int64[n], the position in `clients` of whoever gets each global rank."""
         return self.client[np.searchsorted(self.boundaries, ranks, side="right")]
 
+    @property
+    def dropped(self) -> int:
+        """Returns how many examples go to nobody, on purpose."""
+        return int(np.diff(self.boundaries, prepend=0)[self.client == DROPPED].sum())
+
 
 def make_plan(totals: Mapping[str, int], record_bytes: int, strategy: str, parameters: Mapping[str, Any], seed: int) -> Plan:
-    """Runs the partitioner and lays out the shards.
+    """Runs the partitioner, lays out the shards, and draws the clients that are held out.
 
     Args:
       totals: examples in each stratum.
@@ -58,14 +69,37 @@ def make_plan(totals: Mapping[str, int], record_bytes: int, strategy: str, param
     Raises:
       DataError: the strategy cannot be carried out on these counts.
     """
-    strata = sorted(totals)
+    strata = in_order(totals)
     counts = np.array([totals[stratum] for stratum in strata], dtype=np.int64)
     partitioner = PARTITIONERS[strategy]
-    own = {name: parameters[name] for name in strategy_parameters(strategy) if name != partitioner.strata}
+    own = {name: parameters.get(name) for name in strategy_parameters(strategy) if name != partitioner.strata}
     allocation = partitioner.divide(strata, counts, _generator(seed, strategy), **own)
     num_shards = min(_MAX_SHARDS, max(1, -(-record_bytes // parameters["shard_bytes"])))
-    shards = np.array([_stable_hash(client) % num_shards for client in allocation.clients], dtype=np.int64)
-    return Plan(allocation.clients, np.cumsum(allocation.size), allocation.client, shards, num_shards)
+    return Plan(
+        clients=pa.array(allocation.clients, pa.large_string()),
+        boundaries=np.cumsum(allocation.size),
+        client=allocation.client,
+        shard_of_client=_shards(allocation.sizes, num_shards),
+        num_shards=num_shards,
+        held_out=sides.draw_clients(allocation.clients, allocation.sizes, parameters.get("holdout_clients"), seed),
+        holdout=parameters.get("holdout") or 0.0,
+    )
+
+
+def _shards(sizes: np.ndarray, num_shards: int) -> np.ndarray:
+    """Returns the shard of each client: neighbours share one, and all get about as many examples.
+
+    A client that is larger than a shard is the last one in its own, and the next numbers stay empty.
+    """
+    return np.minimum((np.cumsum(sizes) - sizes) * num_shards // max(1, int(sizes.sum())), num_shards - 1)
+
+
+def in_order(strata: Iterable[str]) -> list[str]:
+    """Returns the strata sorted as whole numbers if they all are, else as text."""
+    names = list(strata)
+    if all(len(name) < 20 and name.removeprefix("-").isdecimal() for name in names):
+        return sorted(names, key=lambda name: (int(name), name))
+    return sorted(names)
 
 
 def _generator(seed: int, strategy: str) -> np.random.Generator:
@@ -76,11 +110,12 @@ def _stable_hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
-def sum_strata(manifests: Iterable[Manifest]) -> dict[str, int]:
+def sum_strata(folder: str, manifests: Iterable[Manifest]) -> dict[str, int]:
     """Returns how many examples each stratum holds in all partitions."""
     totals: Counter[str] = Counter()
     for manifest in manifests:
-        totals.update(manifest.strata)
+        strata = manifest.strata(folder)
+        totals.update(dict(zip(strata["stratum"].to_pylist(), strata["count"].to_pylist(), strict=True)))
     return dict(totals)
 
 
@@ -92,41 +127,39 @@ def save_bases(folder: str, manifests: Iterable[Manifest], totals: Mapping[str, 
       manifests: in the order of their partitions.
       totals: as from `sum_strata`.
     """
-    reached, start = {}, 0
-    for stratum in sorted(totals):
-        reached[stratum] = start
-        start += totals[stratum]
+    names = in_order(totals)
+    position = {stratum: number for number, stratum in enumerate(names)}
+    counts = np.array([totals[stratum] for stratum in names], dtype=np.int64)
+    reached = np.cumsum(counts) - counts
     for manifest in manifests:
-        names = list(manifest.strata)
-        table = pa.table(
-            [pa.array(names, pa.large_string()), pa.array([reached[n] for n in names], pa.int64())], ["stratum", "base"]
-        )
-        with pa.OSFile(_bases_path(folder, manifest.partition), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
-            writer.write_table(table)
-        for stratum, count in manifest.strata.items():
-            reached[stratum] += count
+        strata = manifest.strata(folder)
+        here = np.array([position[stratum] for stratum in strata["stratum"].to_pylist()], dtype=np.int64)
+        columns = [strata["stratum"].combine_chunks(), pa.array(reached[here])]
+        write_table(_bases_path(folder, manifest.partition), pa.table(columns, ["stratum", "base"]))
+        reached[here] += strata["count"].to_numpy()
 
 
 def load_bases(folder: str, partition: int) -> pa.Table:
     """Returns the columns stratum (large_string) and base (int64) of a partition."""
-    with pa.OSFile(_bases_path(folder, partition)) as file:
-        return pa.ipc.open_stream(file).read_all()
+    return read_table(_bases_path(folder, partition))
 
 
 def save_plan(folder: str, plan: Plan) -> None:
     """Writes the plan where the workers' `load_plan` finds it."""
-    arrays = {"boundaries": plan.boundaries, "client": plan.client, "shard_of_client": plan.shard_of_client}
+    arrays = {name: value for name, value in vars(plan).items() if isinstance(value, np.ndarray)}
     np.savez(Path(folder, "plan.npz"), **arrays)
-    Path(folder, "plan.json").write_text(json.dumps({"clients": plan.clients, "num_shards": plan.num_shards}))
+    write_table(Path(folder, "clients.arrow"), pa.table([plan.clients], ["client_id"]))
+    Path(folder, "plan.json").write_text(json.dumps({"num_shards": plan.num_shards, "holdout": plan.holdout}))
 
 
 @functools.lru_cache(maxsize=1)
 def load_plan(folder: str) -> Plan:
     """Reads the plan; it is kept, because one worker takes many partitions (each division has a folder name of its own)."""
-    names = json.loads(Path(folder, "plan.json").read_text())
+    numbers = json.loads(Path(folder, "plan.json").read_text())
+    clients = read_table(Path(folder, "clients.arrow"))["client_id"].chunk(0)
     with np.load(Path(folder, "plan.npz")) as arrays:
-        return Plan(**names, **arrays)
+        return Plan(clients=clients, **numbers, **arrays)
 
 
-def _bases_path(folder: str, partition: int) -> str:
-    return str(Path(folder, f"bases-{partition:05d}.arrow"))
+def _bases_path(folder: str, partition: int) -> Path:
+    return Path(folder, f"bases-{partition:05d}.arrow")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from components.federated_split.datasets import block_records
 from modeling import batches
 from modeling.contract import ModelModule
 
@@ -40,21 +41,8 @@ def dataset(
     """
     import tensorflow as tf
 
-    paths, sizes = tf.constant(list(shard_paths)), tf.constant(list(shard_sizes), tf.int64)
-
-    def block(row: Any) -> Any:
-        shard, offset, length = row[0], row[1], row[2]
-        bytes_after = sizes[shard] - offset - length
-        return tf.data.FixedLengthRecordDataset(paths[shard], length, header_bytes=offset, footer_bytes=bytes_after)
-
-    examples = (
-        tf.data.Dataset.from_tensor_slices(packed[1:])
-        .flat_map(block)
-        .flat_map(
-            lambda block: tf.data.Dataset.from_tensor_slices(tf.ensure_shape(tf.io.parse_tensor(block, tf.string), [None]))
-        )
-        .shuffle(_SHUFFLE_WINDOW, seed=packed[0, 0])
-    )
+    records = block_records(packed[1:], shard_paths, shard_sizes)
+    examples = records.flat_map(tf.data.Dataset.from_tensor_slices).shuffle(_SHUFFLE_WINDOW, seed=packed[0, 0])
     epoch = examples.batch(batch_size)  # a batch does not reach into the next epoch: McMahan et al. 2017, algorithm 1
     return epoch.repeat(epochs).map(lambda serialized: batches.parse(module, serialized)).with_options(_plain_options())
 

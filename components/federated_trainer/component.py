@@ -60,6 +60,7 @@ class FederatedTrainer(base_component.BaseComponent):
 
 
 def _code_version() -> str:
-    """Digest of everything of ours that decides the weights: this package, the block reader, the code around the module."""
+    """Digest of everything of ours that decides the weights: this package, the block readers, the code around the module."""
     here = Path(__file__).parent
-    return code_digest(here, here.parent / "federated_split" / "blocks.py", here.parents[1] / "modeling")
+    readers = [here.parent / "federated_split" / name for name in ("blocks.py", "datasets.py")]
+    return code_digest(here, *readers, here.parents[1] / "modeling")

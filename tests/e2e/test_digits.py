@@ -44,7 +44,7 @@ def test_first_run_executes_every_node_and_pushes_a_model_that_is_good_enough(fi
 def test_summary_names_decision_places_and_the_next_command(checkout: Any, first: Any) -> None:
     assert "BLESSED" in first.screen
     assert "SparseCategoricalAccuracy is 0.9" in first.screen
-    for place in ("metadata", "log", "tensorboard"):
+    for place in ("metadata", "log", "tensorboard", "partition"):
         path = first.result["paths"][place]
         assert os.path.exists(path)
         assert os.path.relpath(path, checkout.path) in first.screen
@@ -185,7 +185,7 @@ def _interrupt_at(checkout: Any, text: str) -> None:
 
 
 def test_edited_split_code_reruns_the_split_and_what_depends_on_it_and_nothing_else(checkout: Any, again: Any) -> None:
-    checkout.append("components/federated_split/partitioners.py", "# an edit")
+    checkout.append("components/federated_split/partitioners/by_dirichlet.py", "# an edit")
     run = checkout.run(CONFIG, "--set", "train.rounds=3", "--set", "gate.thresholds.SparseCategoricalAccuracy.min=0.1")
     assert run.code == 10, run  # three rounds make a model worse than the served one
     assert run.executed == {"FederatedSplit", "FederatedTrainer", "Evaluator", *ALWAYS_RUN}

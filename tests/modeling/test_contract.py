@@ -127,3 +127,42 @@ def test_optional_arguments_and_builtins_are_fine(flowers) -> None:
 )
 def test_wrong_features_and_labels_are_named(change, expected, flowers) -> None:
     assert expected in refused(flowers(change))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("first\nsecond", "first"),
+        ("\n\n  first  \nsecond", "first"),
+        (
+            "Graph execution error:\n\n<stack traces unavailable>\nKey: a. Data types don't match.",
+            "Key: a. Data types don't match.",
+        ),
+        (
+            "Graph execution error:\n\nDetected at node loss/Sparse defined at (most recent call last):\n"
+            '  File "<stdin>", line 5, in <module>\n\n  File "a.py", line 65, in fit\n\nReceived a label value of 7\n'
+            "\t [[{{node}}]]",
+            "Received a label value of 7",
+        ),
+        (
+            'in user code:\n\n    File "a.py", line 1, in train  *\n        return step(self)\n\n    ValueError: no target.\n',
+            "ValueError: no target.",
+        ),
+        (
+            "2 root error(s) found.\n  (0) INVALID_ARGUMENT: no such key\n  (1) INVALID_ARGUMENT: no",
+            "(0) INVALID_ARGUMENT: no such key",
+        ),
+        ("Graph execution error:\n", "Graph execution error:"),
+        (
+            "{{function_node __wrapped__Parse_device_/job:localhost/}} Key: a is required [Op:ParseExampleV2]",
+            "Key: a is required",
+        ),
+        ("", "ValueError"),
+    ],
+)
+def test_one_line_of_an_error_is_the_first_that_says_something(text, line) -> None:
+    assert contract.one_line(ValueError(text)) == line
+
+
+def test_one_line_of_an_error_is_cut_to_a_length() -> None:
+    assert contract.one_line(ValueError("x" * 999)) == "x" * 300

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tfx.dsl.compiler.compiler import Compiler
 
 from errors import ConfigError
+from modeling import contract
 from pipeline import config as configuration
-from pipeline.config import PipelineConfig, from_dict
+from pipeline.config import PipelineConfig, SplitConfig, from_dict
 from pipeline.dag import create_pipeline
 from pipeline.environment import Environment
 
@@ -82,6 +84,18 @@ def test_curated_schema_takes_the_place_of_the_inferred_one_and_an_edit_of_it_is
     assert digests[0] != digests[1]
 
 
+def test_inferred_schema_is_open_for_clients_that_are_not_in_the_train_split(csv, tmp_path):
+    by_key = replace(config(csv), split=SplitConfig(strategy="by_key", key="image"))
+    opened = [parameter(compiled(each, tmp_path)["SchemaGen"], "open_features") for each in (config(csv), by_key)]
+    assert opened == ["[]", '["image"]']
+
+
+def test_validator_is_told_the_module_and_its_digest(csv, tmp_path):
+    node = compiled(config(csv), tmp_path)["ExampleValidator"]
+    assert parameter(node, "module") == "examples.digits.digits_model"
+    assert parameter(node, "module_digest") == contract.load("examples.digits.digits_model").digest
+
+
 def test_missing_curated_schema_is_refused(csv, tmp_path):
     with pytest.raises(ConfigError, match=r"^data\.schema: no file .*missing\.pbtxt; give a schema"):
         compiled(config({**csv, "schema": str(tmp_path / "missing.pbtxt")}), tmp_path)
@@ -95,3 +109,11 @@ def test_cache_is_the_environments_choice(tmp_path):
     environment = Environment.local(str(tmp_path / "root"), str(tmp_path / "served"), cache=False)
     dag = create_pipeline(config({"format": "digits"}), environment)
     assert not any(node.pipeline_node.execution_options.caching_options.enable_cache for node in Compiler().compile(dag).nodes)
+
+
+@pytest.mark.parametrize(("overrides", "required"), [([], "true"), (["gate.change={}"], "false")])
+def test_served_model_must_be_comparable_unless_the_change_is_not_judged(overrides, required, tmp_path):
+    nodes = compiled(configuration.load(ROOT / "examples" / "digits" / "config.yaml", overrides), tmp_path)
+    steps = [step for graph in nodes["ServedModel"].inputs.input_graphs.values() for step in graph.nodes.values()]
+    (resolver,) = [step.op_node for step in steps if step.op_node.op_type.endswith("ServedModelStrategy")]
+    assert resolver.kwargs["comparison_required"].value.field_value.string_value == required

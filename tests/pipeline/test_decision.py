@@ -99,12 +99,12 @@ def test_blessing_tells_every_check_that_was_passed():
     )
 
 
-def test_blessing_without_a_served_model_says_that_no_change_was_checked():
+def test_blessing_without_another_served_model_says_that_no_change_was_checked():
     passed = validation_result_pb2.ValidationResult(validation_ok=True)
     decision = decide(GATE, True, passed, {ACCURACY: 0.96, LOSS: 0.1}, None)
     assert decision.reasons[2:] == (
-        "the change of SparseCategoricalAccuracy was not checked: no other model is or was served",
-        "the change of SparseCategoricalCrossentropy was not checked: no other model is or was served",
+        "the change of SparseCategoricalAccuracy was not checked: no other model is served to compare with",
+        "the change of SparseCategoricalCrossentropy was not checked: no other model is served to compare with",
     )
 
 

@@ -1,6 +1,7 @@
 """Tiny real TFX pipelines, run by pipeline.execution on a real ML Metadata file."""
 
 # No `from __future__ import annotations`: TFX reads function components' annotations as objects.
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,14 @@ import pytest
 from tfx import v1 as tfx
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types.standard_artifacts import Examples, Model, ModelBlessing
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.types.component_spec import ChannelParameter, ComponentSpec
+from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, PushedModel
 
 from errors import ConfigError, DataError, FedtfxError, IntegrityError
+from lineage.digests import tree_digest
 from pipeline import execution
 from pipeline.environment import Environment
 from pipeline.execution import NodeFailed, NodeResult
@@ -45,6 +51,36 @@ def Join(left: InputArtifact[Model], right: InputArtifact[Model], blessing: Outp
 @component
 def Orphan(blessing: InputArtifact[ModelBlessing], model: OutputArtifact[Model]):
     (Path(model.uri) / "model").touch()
+
+
+class DigestingExecutor(BaseExecutor):
+    """Publishes a folder with its digest, and what a PushedModel says of another folder."""
+
+    def Do(self, input_dict, output_dict, exec_properties):
+        [examples], [pushed] = output_dict["examples"], output_dict["pushed"]
+        (Path(examples.uri) / "Split-train").mkdir()
+        for artifact, name in ((examples, "Split-train/a.gz"), (pushed, "pushed.json")):
+            (Path(artifact.uri) / name).write_text("a")
+            artifact.set_string_custom_property("digest", tree_digest(examples.uri))
+
+
+class DigestingSpec(ComponentSpec):
+    PARAMETERS, INPUTS = {}, {}
+    OUTPUTS = {"examples": ChannelParameter(type=Examples), "pushed": ChannelParameter(type=PushedModel)}
+
+
+class Digesting(BaseComponent):
+    SPEC_CLASS = DigestingSpec
+    EXECUTOR_SPEC = ExecutorClassSpec(DigestingExecutor)
+
+    def __init__(self):
+        channels = {"examples": tfx.dsl.Channel(type=Examples), "pushed": tfx.dsl.Channel(type=PushedModel)}
+        super().__init__(DigestingSpec(**channels))
+
+
+@component
+def Undecided(blessing: OutputArtifact[ModelBlessing]):
+    """As an Evaluator without thresholds: nothing is written."""
 
 
 class Tampered(tfx.dsl.experimental.ResolverStrategy):
@@ -180,6 +216,65 @@ def test_skipped_node_is_no_success(runs):
     with pytest.raises(NodeFailed):
         runs.run([source, right])
     assert runs.notes.states == {"Source": "complete", "Right": "failed"}
+
+
+def alter(folder: Path) -> None:
+    (folder / "Split-train" / "a.gz").write_text("b")
+
+
+def add(folder: Path) -> None:
+    (folder / "Split-train" / "b.gz").touch()
+
+
+def empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def link(folder: Path) -> None:
+    (folder / "Split-train" / "b.gz").symlink_to("a.gz")
+
+
+@pytest.mark.parametrize("damage", [alter, add, empty, link])
+def test_cached_output_with_another_digest_than_the_published_one_fails_its_node(runs, damage):
+    runs.run([Digesting()])
+    (folder,) = Path(runs.environment.root).glob("tiny/Digesting/examples/*")
+    published = tree_digest(folder)
+    damage(folder)
+    with pytest.raises(NodeFailed, match=r"^Digesting failed$") as failed:
+        runs.run([Digesting()])
+    assert isinstance(failed.value.cause, IntegrityError)
+    told = str(failed.value.cause)
+    assert told.startswith(f"Digesting's examples at {folder} is not what was published (digest {published}, found ")
+    assert told.endswith("); run again with --from Digesting")
+    assert "\n" not in told
+    assert runs.notes.states == {"Digesting": "failed"}
+    assert runs.run([Digesting()], again_from="Digesting").states == {"Digesting": "complete"}
+    assert runs.run([Digesting()]).states == {"Digesting": "cached"}
+
+
+def test_digest_of_a_pushed_model_is_not_that_of_its_record(runs):
+    runs.run([Digesting()])
+    (folder,) = Path(runs.environment.root).glob("tiny/Digesting/pushed/*")
+    assert tree_digest(folder) != runs.store.get_artifacts_by_type("PushedModel")[0].custom_properties["digest"].string_value
+    assert runs.run([Digesting()]).states == {"Digesting": "cached"}
+
+
+def test_cached_output_without_a_digest_that_was_emptied_fails_its_node(runs):
+    runs.run(diamond())
+    (folder,) = Path(runs.environment.root).glob("tiny/Left/model/*")
+    empty(folder)
+    with pytest.raises(NodeFailed) as failed:
+        runs.run(diamond())
+    words = f"Left's model at {folder} is not what was published (no file is left there); run again with --from Left"
+    assert (type(failed.value.cause), str(failed.value.cause)) == (IntegrityError, words)
+    assert "Join" not in runs.notes.begun
+    assert runs.run(diamond(), again_from="Left").states["Join"] == "complete"
+
+
+def test_blessing_without_a_decision_may_be_empty(runs):
+    runs.run([Undecided()])
+    assert runs.run([Undecided()]).states == {"Undecided": "cached"}
 
 
 def test_facts_are_custom_properties_of_the_run(runs):

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 # A program built as local_runner is.
 PROGRAM = """
-import ctypes, multiprocessing, os, subprocess, sys, threading, time
+import ctypes, multiprocessing, os, signal, subprocess, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pipeline.interruption import EXIT_CODE, MESSAGE, end, interruptible
 
@@ -36,6 +36,7 @@ def main():
         print(MESSAGE, file=sys.stderr)
         return EXIT_CODE
 
+{before}
 end(main())
 """
 
@@ -74,9 +75,9 @@ OBSTINATE = {
 }
 
 
-def start(block: str) -> subprocess.Popen:
+def start(block: str, before: str = "") -> subprocess.Popen:
     """The program with the block, waiting in it if it says so."""
-    command = [sys.executable, "-c", PROGRAM.format(block=block)]
+    command = [sys.executable, "-c", PROGRAM.format(block=block, before=before)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if "ready(" in block:
         word, address = process.stdout.readline().split()
@@ -87,7 +88,7 @@ def start(block: str) -> subprocess.Popen:
 
 
 def _await_native_lock(pid: int, address: str) -> None:
-    """Returns once the main thread waits in the kernel for the mutex at `address`; before that, Python would heed the signal."""
+    """Returns once the main thread waits for the mutex at `address`; before that, Python would heed the signal."""
     deadline = time.monotonic() + 10
     while Path(f"/proc/{pid}/syscall").read_text().split()[1:2] != [address]:
         assert time.monotonic() < deadline
@@ -110,6 +111,10 @@ def interrupt(process: subprocess.Popen, number: signal.Signals) -> str:
 @pytest.mark.parametrize("block", OBEDIENT.values(), ids=OBEDIENT)
 def test_signal_ends_the_process_and_its_children_with_one_line(block, number):
     assert interrupt(start(block), number) == f"{MESSAGE}\n"
+
+
+def test_closed_terminal_ends_the_process_and_its_children_with_one_line():
+    assert interrupt(start(OBEDIENT["child"]), signal.SIGHUP) == f"{MESSAGE}\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -153,16 +158,29 @@ def test_ending_a_fork_is_no_interruption():
     assert (process.returncode, out, said) == (0, f"{-signal.SIGTERM}\n", "")
 
 
+def test_hangup_that_is_ignored_as_under_nohup_stays_ignored_in_forks_too():
+    block = """
+    reader, writer = multiprocessing.Pipe()
+    send = lambda: writer.send(signal.getsignal(signal.SIGHUP))
+    multiprocessing.get_context("fork").Process(target=send).start()
+    print(reader.recv() == signal.SIG_IGN)
+    os.kill(os.getpid(), signal.SIGHUP)
+    print("went on")"""
+    process = start(block, before="signal.signal(signal.SIGHUP, signal.SIG_IGN)")
+    out, said = process.communicate(timeout=8)
+    assert (process.returncode, out, said) == (0, "True\nwent on\n", "")
+
+
 def test_errors_and_handlers_are_left_alone_without_a_signal():
     process = start("""
-    import signal
     from pipeline import interruption
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
     try:
         with interruption.interruptible():
             raise ValueError("ours")
     except ValueError as error:
         print(error)
-    print(before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)])""")
+    print(before == [signal.getsignal(number) for number in numbers])""")
     out, _ = process.communicate(timeout=8)
     assert out == "ours\nTrue\n"

@@ -11,11 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ml_metadata as mlmd
 import pytest
 import yaml
 
 import local_runner
 from pipeline import config as configuration
+from pipeline import execution
+from pipeline.environment import Environment
 from pipeline.interruption import MESSAGE
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +80,51 @@ def test_wrong_config_or_option_is_one_line_and_leaves_nothing_behind(runner, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--set", "train.rounds=none"], r"error: train\.rounds: expected .*"),
+        (["--serving-root", "/proc/models"], r"error: --serving-root: .*/proc/models cannot be made or written to \(.*"),
+        (["--pipeline-root", ""], r"error: --pipeline-root: expected a folder on this machine, got ''; give a path\."),
+        (["--pipeline-root", "s3://x/y"], r"error: --pipeline-root: expected a folder on this machine, got 's3://x/y'; .*"),
+    ],
+)
+def test_refused_command_leaves_no_old_result_to_be_mistaken_for_its_own(runner, options, line):
+    runner.result.write_text('{"decision": {"blessed": true}}')
+    assert runner.run(*options, "--json", str(runner.result)) == 2
+    assert re.fullmatch(line + "\n", runner.error)
+    reason = runner.error.removeprefix("error: ").rstrip("\n")
+    assert (runner.told["run_id"], runner.told["pushed"], runner.told["nodes"]) == (None, None, [])
+    assert runner.told["decision"] == {"blessed": False, "reasons": [reason]}
+    assert set(runner.told["paths"].values()) == {None}
+
+
+def test_result_is_never_written_over_the_config(runner, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_bytes(DIGITS.read_bytes())
+    assert runner.run("--config", str(config), "--json", str(config)) == 2
+    assert re.fullmatch(r"error: --json: expected a file for the result, but .*config\.yaml is the config; .*\n", runner.error)
+    assert config.read_bytes() == DIGITS.read_bytes()
+
+
+def test_run_that_finds_the_root_taken_leaves_the_result_of_another_alone(runner):
+    runner.result.write_text("good")
+    with execution.exclusive(Environment.local(str(runner.root))):
+        assert runner.run("--json", str(runner.result)) == 1
+    assert runner.error.startswith("error: another run (process ")
+    assert runner.result.read_text() == "good"
+
+
+def test_model_module_in_the_working_directory_is_found(tmp_path):
+    (tmp_path / "own_model.py").write_text("LABEL_KEY = 'label'\n")
+    command = [sys.executable, str(ROOT / "local_runner.py"), "--config", str(DIGITS), "--set", "model=own_model"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: own_model: no preprocess(); the module contract is in modeling/contract.py.\n",
+    )
+
+
 @pytest.mark.parametrize("arguments", [[], ["--config", str(DIGITS), "--form", "Trainer"]])
 def test_wrong_usage_is_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -101,16 +149,46 @@ def test_mistake_that_only_shows_with_the_stack_loaded_is_one_line_before_anythi
     assert runner.told["nodes"] == []
 
 
+@pytest.mark.parametrize(
+    ("path", "splits", "line"),
+    [
+        ("nowhere", "{train: 4, eval: 1}", r".*/nowhere: expected a folder or files, got nothing there; set data\.path"),
+        ("there", "{train: 4, eval: 1}", r".*/there: expected files that match '\*\.csv', got .*"),
+        ("there", "{train: '*.txt', eval: 'test-*'}", r".*/there: expected files that match 'test-\*', got .*"),
+    ],
+)
+def test_data_that_are_not_there_are_told_before_anything_runs(runner, tmp_path, path, splits, line):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "a.txt").write_text("image,label\n")
+    data = f"data={{format: csv, path: {tmp_path / path}, splits: {splits}}}"
+    assert runner.run("--set", data, "--json", str(runner.result)) == 2
+    assert re.fullmatch(f"error: data\\.path: {line}\n", runner.error)
+    assert runner.told["nodes"] == []
+
+
 def test_failed_node_is_one_line_with_the_cause_and_machines_are_told_as_well(runner, tmp_path):
-    (tmp_path / "empty").mkdir()
-    options = ["--set", "data.format=csv", "--set", f"data.path={tmp_path / 'empty'}", "--json", str(runner.result)]
+    (tmp_path / "headeronly.csv").write_text("image,label\n")
+    options = ["--set", "data.format=csv", "--set", f"data.path={tmp_path / 'headeronly.csv'}", "--json", str(runner.result)]
     assert runner.run(*options) == 1
-    assert re.fullmatch(r"error: ExampleGen failed: .*/empty.*\n", runner.error)
+    assert re.fullmatch(r"error: ExampleGen failed: .*/headeronly\.csv.*\n", runner.error)
     assert re.fullmatch(r"digits: run \S+, log in \S+\n  ExampleGen +FAILED +\d+\.\d s\n", runner.out)
     assert [(node["id"], node["state"]) for node in runner.told["nodes"]] == [("ExampleGen", "failed")]
     assert runner.told["decision"] == {"blessed": False, "reasons": [runner.error.removeprefix("error: ").rstrip("\n")]}
     assert runner.told["paths"]["log"].startswith(str(runner.root))
     assert "Traceback" in runner.log
+
+
+def test_execution_whose_driver_raises_is_not_left_running(runner, tmp_path):
+    for span, name in ((1, "train"), (2, "eval")):
+        (tmp_path / f"day{span}").mkdir()
+        (tmp_path / f"day{span}" / f"{name}.csv").write_text("image,label\n1,2\n")
+    splits = "{train: 'day{SPAN}/train.csv', eval: 'day{SPAN}/eval.csv'}"
+    options = ["--set", f"data={{format: csv, path: {tmp_path}, splits: {splits}}}"]
+    assert runner.run(*options) == 1
+    assert re.fullmatch(r"error: ExampleGen failed: ValueError: Latest span should be the same .*\n", runner.error)
+    (left,) = mlmd.MetadataStore(Environment.local(str(runner.root)).metadata_connection()).get_executions()
+    assert left.last_known_state == mlmd.proto.Execution.CANCELED
+    assert re.fullmatch(r"run \S+ failed", left.custom_properties["canceled_because"].string_value)
 
 
 def test_damaged_database_is_one_line(runner):

@@ -39,21 +39,73 @@ def test_file_in_the_place_of_a_folder_is_refused(tmp_path, below):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_read_only_folder_is_refused(tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
-    with pytest.raises(ConfigError, match=r"^--pipeline-root: expected a folder to write to, but .*locked is read-only"):
+    with pytest.raises(ConfigError, match=r"^--pipeline-root: expected a folder to write to, but .*locked/root cannot be made"):
         places.check_folder("--pipeline-root", str(tmp_path / "locked" / "root"))
 
 
-def test_result_file_is_emptied_so_that_no_old_result_is_read(tmp_path):
-    (tmp_path / "result.json").write_text('{"decision": "old"}')
-    places.clear_file("--json", str(tmp_path / "result.json"))
-    assert (tmp_path / "result.json").read_text() == ""
+@pytest.mark.parametrize("folder", ["/proc/serving", "/proc/self/models/deep", "{tmp}/" + "n" * 300])
+def test_folder_that_permissions_allow_and_the_file_system_does_not_is_refused(tmp_path, folder):
+    with pytest.raises(ConfigError, match=r"^--serving-root: expected a folder to write to, but .* cannot be made or written"):
+        places.check_folder("--serving-root", folder.format(tmp=tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("file", "reason"), [("nowhere/result.json", "No such file or directory"), ("", "Is a directory")])
+@pytest.mark.parametrize("place", ["", "  ", "s3://bucket/root", "file:///tmp/root"])
+def test_place_that_is_no_path_is_refused(place):
+    with pytest.raises(
+        ConfigError, match=rf"^--pipeline-root: expected a folder on this machine, got '{place}'; give a path\.$"
+    ):
+        places.check_folder("--pipeline-root", place)
+    with pytest.raises(ConfigError, match=rf"^--json: expected a file on this machine, got '{place}'; give a path\.$"):
+        places.check_file("--json", place, "config.yaml")
+
+
+def test_result_file_that_can_be_written_is_accepted_and_not_touched(tmp_path):
+    old = tmp_path / "result.json"
+    old.write_text("old")
+    for file in (old, tmp_path / "new.json"):
+        places.check_file("--json", str(file), str(tmp_path / "config.yaml"))
+    assert old.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [old]
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("nowhere/result.json", "No such file or directory"),
+        ("", "Is a directory"),
+        ("file/result.json", "Not a directory"),
+        ("n" * 300, "File name too long"),
+        ("pipe", "read-only, or no file"),
+    ],
+)
 def test_result_file_that_cannot_be_written_is_refused(tmp_path, file, reason):
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ConfigError) as refused:
-        places.clear_file("--json", str(tmp_path / file))
+        places.check_file("--json", str(tmp_path / file), "config.yaml")
     assert str(refused.value) == f"--json: cannot write {tmp_path / file} ({reason}); give a file in a folder that exists."
+
+
+def test_config_is_no_result_file_whatever_it_is_called(tmp_path):
+    (tmp_path / "config.yaml").touch()
+    (tmp_path / "link.yaml").symlink_to("config.yaml")
+    for file in ("config.yaml", "link.yaml"):
+        with pytest.raises(ConfigError, match=rf"^--json: expected a file for the result, but .*{file} is the config; "):
+            places.check_file("--json", str(tmp_path / file), str(tmp_path / "config.yaml"))
+
+
+def test_result_is_written_in_one_step_through_a_link_and_removed(tmp_path):
+    link, file = tmp_path / "link.json", tmp_path / "result.json"
+    link.symlink_to(file)
+    file.write_text("old")
+    with file.open() as reader:
+        places.write_file(str(link), "new")
+        assert (reader.read(), file.read_text()) == ("old", "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.json", "result.json"]
+    for _ in range(2):
+        places.remove_file(str(link))
+        assert not file.exists()
 
 
 @pytest.fixture

@@ -50,12 +50,32 @@ def test_commit_of_a_clean_checkout_is_recorded(checkout):
     assert provenance.git_commit(checkout) == git(checkout, "rev-parse", "HEAD")
 
 
-def test_changed_tracked_files_are_said(checkout):
+def test_changed_and_new_files_are_said_and_ignored_ones_are_not(checkout):
+    (checkout / ".gitignore").write_text("*.log\n")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-qm", "second")
+    git(checkout, "config", "status.showUntrackedFiles", "no")
     commit = git(checkout, "rev-parse", "HEAD")
-    (checkout / "new.txt").touch()
+    (checkout / "run.log").touch()
     assert provenance.git_commit(checkout) == commit
+    (checkout / "my_model.py").touch()
+    assert provenance.git_commit(checkout) == f"{commit}+changes"
+    (checkout / "my_model.py").unlink()
     (checkout / "code.py").write_text("a = 2\n")
     assert provenance.git_commit(checkout) == f"{commit}+changes"
+
+
+def test_commit_of_another_repository_is_not_taken_for_ours(checkout, tmp_path_factory, monkeypatch):
+    (checkout / "unpacked").mkdir()
+    assert provenance.git_commit(checkout / "unpacked") is None
+    monkeypatch.setenv("GIT_DIR", str(checkout / ".git"))  # as in a hook
+    assert provenance.git_commit(tmp_path_factory.mktemp("elsewhere")) is None
+
+
+def test_checkout_may_be_named_by_a_link(checkout, tmp_path_factory):
+    link = tmp_path_factory.mktemp("links") / "link"
+    link.symlink_to(checkout)
+    assert provenance.git_commit(link) == git(checkout, "rev-parse", "HEAD")
 
 
 def test_there_is_no_commit_outside_git_before_the_first_one_or_without_the_program(tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """How a result is told to people and to machines."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: TFX reads function components' annotations as objects.
+import io
 import json
 import math
 import os
@@ -10,11 +10,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from tfx import v1 as tfx
+from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.types.standard_artifacts import PushedModel
 
+from pipeline import execution
 from pipeline.decision import Decision
 from pipeline.environment import Environment
 from pipeline.execution import NodeResult
-from pipeline.summary import Summary, as_text, unfinished
+from pipeline.progress import Progress
+from pipeline.summary import Summary, as_text, split_in_a_line, unfinished
 
 NODES = (NodeResult("ExampleGen", "complete", 1.23456, 1), NodeResult("Trainer", "failed", 0.5, 2))
 
@@ -40,7 +46,9 @@ def summary(environment: Environment, **changes) -> Summary:
             "log": f"{root}/logs/1.log",
             "tensorboard": f"{root}/digits/FederatedTrainer/model_run/8",
             "report": None,
+            "partition": f"{root}/digits/FederatedSplit/federated_examples/5/partition.svg",
         },
+        "split": "20 clients, 12 to 210 examples (median 61), label divergence 0.21",
     }
     return Summary(**{**facts, **changes})
 
@@ -69,6 +77,29 @@ def test_pushed_model_is_told_with_version_reason_and_places(environment):
         "TensorBoard": "pipeline_root/digits/FederatedTrainer/model_run/8",
     }.items():
         assert f"\n  {name:<12} {place}\n" in text
+
+
+def test_split_is_told_in_a_line_with_its_picture(environment):
+    picture = "pipeline_root/digits/FederatedSplit/federated_examples/5/partition.svg"
+    line = f"  split        20 clients, 12 to 210 examples (median 61), label divergence 0.21; picture in {picture}"
+    assert line in as_text(summary(environment), environment).splitlines()
+    assert "picture" not in as_text(summary(environment, split=None), environment)
+
+
+def test_line_on_the_split_is_made_of_what_the_artifact_tells(tmp_path):
+    facts = {"num_clients": 1000, "examples_per_client": {"min": 0, "median": 61.5, "max": 2100}, "heterogeneity": {}}
+    (tmp_path / "partition.json").write_text(json.dumps(facts))
+    assert split_in_a_line(str(tmp_path)) == "1,000 clients, 0 to 2,100 examples (median 61.5)"
+    facts["heterogeneity"] = {"label_divergence": 0.2149}
+    (tmp_path / "partition.json").write_text(json.dumps(facts))
+    assert str(split_in_a_line(str(tmp_path))).endswith("(median 61.5), label divergence 0.21")
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "[]"])
+def test_artifact_that_tells_nothing_gives_no_line(tmp_path, content):
+    if content is not None:
+        (tmp_path / "partition.json").write_text(content)
+    assert split_in_a_line(str(tmp_path)) is None
 
 
 def test_model_that_was_live_already_is_not_called_pushed(environment):
@@ -104,12 +135,50 @@ def test_machines_get_the_documented_layout(environment):
         ],
         "paths": dict(summary(environment).paths),
     }
-    assert list(told["paths"]) == ["root", "metadata", "log", "tensorboard", "report"]
+    assert list(told["paths"]) == ["root", "metadata", "log", "tensorboard", "report", "partition"]
 
 
 def test_metrics_that_json_cannot_say_are_null(environment):
     told = summary(environment, metrics={"federated": {"loss": math.nan, "perplexity": math.inf, "auc": 0.5}}).as_json()
     assert told["metrics"]["federated"] == {"loss": None, "perplexity": None, "auc": 0.5}
+
+
+@component
+def Publish(pushed_model: OutputArtifact[PushedModel], pushed: Parameter[int]):
+    pushed_model.set_int_custom_property("pushed", pushed)
+    pushed_model.set_string_custom_property("pushed_version", "7")
+    pushed_model.set_string_custom_property("pushed_destination", "/served/digits/7")
+
+
+def with_pusher(environment: Environment, pushed: int) -> list[NodeResult]:
+    """Runs a pipeline that is nothing but a Pusher, in run 1."""
+    Path(environment.root).mkdir()
+    dag = tfx.dsl.Pipeline(
+        pipeline_name="tiny",
+        pipeline_root=environment.pipeline_root("tiny"),
+        components=[Publish(pushed=pushed).with_id("Pusher")],
+        metadata_connection_config=environment.metadata_connection(),
+    )
+    return execution.run(dag, environment, "1", Progress(io.StringIO()), facts={})
+
+
+def test_run_that_fails_after_its_push_tells_of_the_push(environment):
+    told = unfinished(environment, "1", with_pusher(environment, 1), "1.log", "internal error: boom").as_json()
+    assert told["pushed"] == {"version": 7, "path": "/served/digits/7", "new": True}
+    assert told["decision"] == {"blessed": True, "reasons": ["internal error: boom"]}
+
+
+def test_run_that_fails_after_a_refused_push_tells_of_none(environment):
+    results = with_pusher(environment, 0)
+    assert unfinished(environment, "1", results, "1.log", "boom").pushed is None
+    assert unfinished(environment, "2", results, "1.log", "boom").pushed is None  # another run's push
+
+
+@pytest.mark.slow
+def test_unfinished_run_whose_metadata_cannot_be_read_still_tells_its_reason(environment):
+    Path(environment.root).mkdir()
+    Path(environment.metadata_path).write_bytes(b"no database at all" * 100)
+    assert unfinished(environment, "1", NODES, "1.log", "boom").decision == Decision(False, ("boom",))
 
 
 def test_unfinished_run_has_the_same_layout_and_its_reason(environment):

@@ -140,7 +140,9 @@ def test_one_refusing_gate_of_two_is_enough(push, tmp_path, blessed, infra_bless
 @pytest.mark.usefixtures("served")
 def test_blessing_of_another_model_is_refused(push, tmp_path):
     push.inputs["model_blessing"] = [Push(tmp_path, model_id=30).blessing]
-    with pytest.raises(IntegrityError, match=r"is for model 30 .* but the model to push is 7"):
+    with pytest.raises(
+        IntegrityError, match=r"is for model 30 .* but the model to push is 7 .*; run again with --from Evaluator\.$"
+    ):
         push.run()
 
 
@@ -178,11 +180,21 @@ def test_both_blessing_files_at_once_are_refused(push):
 
 
 @pytest.mark.usefixtures("served")
+@pytest.mark.parametrize(("blessed", "file"), [(1, "BLESSED"), (0, "NOT_BLESSED")])
+def test_emptied_blessing_is_refused_with_the_command_that_makes_it_again(push, blessed, file):
+    push.bless(blessed)
+    (Path(push.blessing.uri) / file).unlink()
+    with pytest.raises(IntegrityError, match=rf"blessed={blessed} in .* holds \[\]; run again with --from Evaluator\.$"):
+        push.run()
+
+
+@pytest.mark.usefixtures("served")
 @pytest.mark.parametrize("which", ["model", "blessing"])
 def test_artifact_altered_after_it_was_published_is_refused(push, which):
     push.blessing.set_string_custom_property("digest", tree_digest(push.blessing.uri))
     (push.export / "saved_model.pb" if which == "model" else Path(push.blessing.uri) / "BLESSED").write_text("altered")
-    with pytest.raises(IntegrityError, match="altered after it was published"):
+    node = {"model": "FederatedTrainer", "blessing": "Evaluator"}[which]
+    with pytest.raises(IntegrityError, match=rf"altered after it was published: .*; run again with --from {node}\.$"):
         push.run()
 
 

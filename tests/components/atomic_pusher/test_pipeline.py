@@ -4,19 +4,23 @@ The other nodes are tiny: a trainer whose "model" is its parameter's text, and a
 """
 
 # No `from __future__ import annotations`: TFX reads function components' annotations as objects.
+import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import ml_metadata as mlmd
 import pytest
+import tensorflow as tf
 from ml_metadata.proto import metadata_store_pb2
+from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
 from tfx import v1 as tfx
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types.standard_artifacts import Model, ModelBlessing, PushedModel
+from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation, PushedModel
 
 from components.atomic_pusher import AtomicPusher, ServedModelStrategy
-from errors import PushError
+from errors import IntegrityError, PushError
 from serving import layout
 
 
@@ -31,9 +35,14 @@ def Train(model: OutputArtifact[Model], weights: Parameter[str]):
 def Judge(
     model: InputArtifact[Model],
     blessing: OutputArtifact[ModelBlessing],
+    evaluation: OutputArtifact[ModelEvaluation],
     blessed: Parameter[int],
     baseline_model: InputArtifact[Model] = None,
 ):
+    told = {"metrics": metrics_for_slice_pb2.MetricsForSlice(), "validations": validation_result_pb2.ValidationResult()}
+    for name, message in told.items():
+        with tf.io.TFRecordWriter(f"{evaluation.uri}/{name}.tfrecord") as writer:
+            writer.write(message.SerializeToString())
     blessing.set_int_custom_property("blessed", blessed)
     blessing.set_string_custom_property("current_model", model.uri)
     blessing.set_int_custom_property("current_model_id", model.id)
@@ -80,11 +89,24 @@ class Pipelines:
 
     def __init__(self, root: Path) -> None:
         self.root, self.model_dir = root, root / "served" / "digits"
+        self.comparison_required = True
         self.connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(root / "metadata.sqlite"))
 
     def run(self, weights: str, blessed: int = 1, name: str = "tiny") -> Run:
         tfx.orchestration.LocalDagRunner().run(self.pipeline(weights, blessed, name))
         return self.last_run()
+
+    def refusal(self, weights: str) -> str:
+        """Runs to the failure of the served model's Resolver and returns the line that says why; nothing must be pushed."""
+        before = layout.versions(self.model_dir)
+        with pytest.raises(PushError, match="got ServedModel; see the log"):
+            self.run(weights)
+        # TFX itself goes on after a Resolver that failed: the gate has judged the model against nothing and blessed it.
+        last = self.last_run()
+        assert [last.state(node) for node in ("ServedModel", "Evaluator", "Pusher")] == ["FAILED", "COMPLETE", "FAILED"]
+        assert layout.versions(self.model_dir) == before
+        noted = last.executions["ServedModel"].custom_properties["__execution_result__"].string_value
+        return re.findall(r"errors\.IntegrityError: (.*?)\\n", noted)[-1]
 
     def last_run(self) -> Run:
         store = mlmd.MetadataStore(self.connection)
@@ -98,7 +120,11 @@ class Pipelines:
         late = Train(weights=f"late {weights}").with_id("Late.FederatedTrainer")
         served = tfx.dsl.Resolver(
             strategy_class=ServedModelStrategy,
-            config={"model_dir": str(self.model_dir), "candidate_node": "FederatedTrainer"},
+            config={
+                "model_dir": str(self.model_dir),
+                "candidate_node": "FederatedTrainer",
+                "comparison_required": self.comparison_required,
+            },
             model=tfx.dsl.Channel(type=Model),
             pushed_model=tfx.dsl.Channel(type=PushedModel),
         ).with_id("ServedModel")
@@ -193,43 +219,109 @@ def test_model_before_the_served_one_is_skipped_if_its_artifact_is_gone(pipeline
     assert pipelines.run("c").baseline_id == first.candidate.id
 
 
-@pytest.mark.slow
-def test_served_version_that_ml_metadata_does_not_know_is_no_baseline(pipelines, caplog):
-    pipelines.run("a")
+def served_by_hand(pipelines: Pipelines, first: Run) -> None:
     stranger = pipelines.model_dir / str(2**62)
     stranger.mkdir()
     (stranger / "saved_model.pb").write_text("dropped by hand")
-    assert pipelines.run("b").baseline_id == 0
-    assert f"ML Metadata does not know version {2**62}" in caplog.text
-    assert layout.live_version(pipelines.model_dir) == 2**62 + 1
 
 
-@pytest.mark.slow
-def test_altered_served_version_is_no_baseline(pipelines, caplog):
-    first = pipelines.run("a")
+def forgotten(pipelines: Pipelines, first: Run) -> None:
+    (pipelines.root / "metadata.sqlite").unlink()
+    shutil.rmtree(pipelines.root / "artifacts")
+
+
+def served_bytes_altered(pipelines: Pipelines, first: Run) -> None:
     (pipelines.model_dir / first.pushed[1] / "saved_model.pb").write_text("altered")
-    assert pipelines.run("b").baseline_id == 0
-    assert f"ML Metadata does not know version {first.pushed[1]}" in caplog.text
+
+
+def served_model_taken_out(pipelines: Pipelines, first: Run) -> None:
+    (pipelines.model_dir / first.pushed[1] / "saved_model.pb").unlink()
+
+
+def artifact_gone(pipelines: Pipelines, first: Run) -> None:
+    shutil.rmtree(first.candidate.uri)
+
+
+def artifact_altered(pipelines: Pipelines, first: Run) -> None:
+    (Path(first.candidate.uri) / "Format-Serving" / "saved_model.pb").write_text("altered")
+
+
+DAMAGES = {
+    served_by_hand: "this ML Metadata does not know it",
+    forgotten: "this ML Metadata does not know it",
+    served_bytes_altered: "its files were altered after the push",
+    served_model_taken_out: "its files were altered after the push",
+    artifact_gone: "the folder of its model .* is gone",
+    artifact_altered: "its model in .* was altered after the push",
+}
+# One by one in the fast tests: the damage nobody has to do on purpose.
+DAMAGED = [pytest.param(damage, marks=[] if damage is artifact_gone else pytest.mark.slow) for damage in DAMAGES]
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_nothing_is_pushed_over_a_served_model_that_cannot_be_compared_with(pipelines, damage):
+    first = pipelines.run("a")
+    damage(pipelines, first)
+    line = pipelines.refusal("b")
+    version = str(2**62) if damage is served_by_hand else first.pushed[1]
+    assert re.match(f"version {version} in {pipelines.model_dir} is served, but .*: {DAMAGES[damage]}; ", line)
+    assert line.endswith(", or accept one model without comparison with --set gate.change={}.")
 
 
 @pytest.mark.slow
-def test_served_model_whose_artifact_is_gone_is_no_baseline(pipelines, caplog):
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_served_model_that_cannot_be_compared_with_is_no_baseline_where_none_is_required(pipelines, damage, caplog):
+    pipelines.comparison_required = False
     first = pipelines.run("a")
-    shutil.rmtree(first.candidate.uri)
-    assert pipelines.run("b").baseline_id == 0
-    assert f"model {first.candidate.id} is served, but its artifact is gone" in caplog.text
+    damage(pipelines, first)
+    second = pipelines.run("b")
+    assert second.baseline_id == 0
+    assert re.search(f"No baseline: .*{DAMAGES[damage]}", caplog.text)
+    assert second.pushed == (1, str(layout.live_version(pipelines.model_dir)), 0)
+    pipelines.comparison_required = True
+    assert pipelines.run("c").baseline_id == second.candidate.id  # accepted once, compared ever after
 
 
-def test_nothing_is_pushed_if_the_baseline_was_altered_after_its_push(pipelines, caplog):
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [artifact_gone, artifact_altered])
+def test_remedy_for_a_damaged_model_can_be_typed_and_helps(pipelines, damage):
     first = pipelines.run("a")
-    (Path(first.candidate.uri) / "Format-Serving" / "saved_model.pb").write_text("altered")
-    with pytest.raises(PushError, match="got ServedModel; see the log"):
-        pipelines.run("b")
-    last = pipelines.last_run()
-    # TFX itself goes on after a Resolver that failed: the gate has judged the model against nothing and blessed it.
-    assert [last.state(node) for node in ("ServedModel", "Evaluator", "Pusher")] == ["FAILED", "COMPLETE", "FAILED"]
-    assert f"baseline model {first.candidate.id} at" in caplog.text
-    assert layout.versions(pipelines.model_dir) == [int(first.pushed[1])]
+    damage(pipelines, first)
+    (command,) = re.findall("`(.*)`", pipelines.refusal("b"))
+    subprocess.run(command, shell=True, check=True)
+    assert pipelines.run("b").baseline_id == first.candidate.id
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [forgotten, artifact_gone])
+def test_served_model_that_is_made_again_byte_by_byte_needs_no_comparison(pipelines, damage):
+    first = pipelines.run("a")
+    damage(pipelines, first)
+    again = pipelines.run("a")
+    assert (again.state("FederatedTrainer"), again.baseline_id) == ("COMPLETE", 0)
+    assert again.pushed == (1, first.pushed[1], 1)
+
+
+@pytest.mark.slow
+def test_rerun_of_the_served_model_passes_without_the_one_before_it_if_that_is_gone(pipelines, caplog):
+    first, second = pipelines.run("a"), pipelines.run("b")
+    artifact_gone(pipelines, first)
+    again = pipelines.run("b")
+    assert (again.baseline_id, again.pushed) == (0, (1, second.pushed[1], 1))
+    assert "No baseline: the served model is the one under test" in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["emptied", "cut"])
+def test_nothing_is_pushed_on_an_evaluation_that_cannot_be_read(pipelines, damage):
+    first = pipelines.run("a")
+    shutil.rmtree(pipelines.model_dir)
+    folder = Path(first.output("Evaluator", "ModelEvaluation").uri)
+    for file in folder.iterdir():
+        file.unlink() if damage == "emptied" else file.write_bytes(file.read_bytes()[:9])
+    with pytest.raises(IntegrityError, match=rf"evaluation at {folder} cannot be read .*; run again with --from Evaluator\.$"):
+        pipelines.run("a")
+    assert pipelines.last_run().state("Evaluator") == "CACHED"
+    assert layout.versions(pipelines.model_dir) == []
 
 
 @pytest.mark.slow

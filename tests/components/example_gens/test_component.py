@@ -77,6 +77,14 @@ def test_missing_data_is_recorded_as_a_failed_execution(tmp_path):
     assert project.states() == ["FAILED"]
 
 
+def test_link_to_nothing_is_recorded_as_a_failed_execution(tmp_path):
+    project = Project(tmp_path)
+    (project.data / "x.csv").symlink_to("nowhere")
+    with pytest.raises(DataError, match=r"x\.csv: expected a file, got a link to nothing"):
+        project.run()
+    assert project.states() == ["FAILED"]
+
+
 @pytest.mark.parametrize("data_format", sorted(FORMATS))
 def test_every_format_gives_one_node_named_example_gen_with_seed_and_code_version(data_format):
     node = example_gen(data_format=data_format, path="data", splits=SPLITS, seed=2**60 + 1)

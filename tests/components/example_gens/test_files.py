@@ -79,3 +79,39 @@ def test_empty_file_is_named(folder):
     (folder / "c.csv").touch()
     with pytest.raises(DataError, match=r"c.csv: expected data, got an empty file"):
         files.require(str(folder), "*.csv")
+
+
+@pytest.mark.parametrize("name", ["", "a.csv", "a*"])
+def test_brackets_in_a_folder_name_are_no_wildcards(tmp_path, name):
+    folder = tmp_path / "penguins [2024]"
+    folder.mkdir()
+    (folder / "a.csv").write_bytes(b"a,b\n")
+    assert files.require(os.path.join(folder, name), "*.csv") == {str(folder / "a.csv"): 4}
+    assert _fingerprint(driver.ContentDriver, folder, "*.csv")[0] == files.fingerprint(str(folder), [str(folder / "a.csv")])
+    with pytest.raises(DataError, match=r"expected files that match '\*.parquet', got only a.csv; set data.path"):
+        files.require(str(folder), "*.parquet")
+
+
+def test_brackets_that_name_nothing_are_wildcards(folder):
+    assert files.require(str(folder / "[b-z].csv"), "*.csv") == {str(folder / "b.csv"): 8}
+
+
+@pytest.mark.parametrize("base", [".", "x.csv", "x*"])
+def test_link_to_nothing_is_named_and_does_not_stop_the_driver(folder, base):
+    (folder / "x.csv").symlink_to("nowhere")
+    with pytest.raises(DataError, match=r"x.csv: expected a file, got a link to nothing; remove it or put back"):
+        files.require(str(folder / base), "*.csv")
+    assert _fingerprint(driver.ContentDriver, folder, "*.csv")[1] == 0
+
+
+def test_file_that_cannot_be_read_has_a_fingerprint(folder):
+    os.mkfifo(folder / "x.csv")
+    paths = [str(folder / name) for name in ("x.csv", "nowhere.csv")]
+    assert files.fingerprint(str(folder), paths[:1]) != files.fingerprint(str(folder), paths[1:])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_file_that_may_not_be_read_is_named(folder):
+    (folder / "a.csv").chmod(0)
+    with pytest.raises(DataError, match=r"a.csv: expected a file to read, got .*; give it to whoever runs this"):
+        files.require(str(folder), "*.csv")

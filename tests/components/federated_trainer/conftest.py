@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.federated_split import blocks
+from components.federated_split.writer import Rows, ShardWriter
 from components.federated_trainer.rounds import Job
 
 LINEAR = """
@@ -82,10 +83,12 @@ def write_clients(folder: Path) -> Callable[..., str]:
         split = blocks.split_folder(str(folder / name))
         split.mkdir(parents=True)
         with open(split / blocks.shard_name(0, 1), "wb") as file:
-            writer = blocks.ShardWriter(file, 0, block_bytes)
-            for client, records in sorted(clients.items()):
-                writer.add(client, pa.array(records, pa.large_binary()), pa.nulls(len(records), pa.large_string()))
-        pq.write_table(writer.index(), split / blocks.INDEX_FILE)
+            writer = ShardWriter(file, 0, block_bytes, pa.array(sorted(clients)))
+            for number, (_, records) in enumerate(sorted(clients.items())):
+                frames = pa.array([blocks.frame(record) for record in records], pa.large_binary())
+                writer.add(Rows(np.full(len(records), number), pa.nulls(len(records), pa.large_string()), frames))
+            index = writer.close()
+        pq.write_table(index, split / blocks.INDEX_FILE)
         described = {"num_shards": 1, "index_sha256": {"train": blocks.file_digest(split / blocks.INDEX_FILE)}}
         (folder / name / blocks.PARTITION_FILE).write_text(json.dumps(described))
         return str(folder / name)

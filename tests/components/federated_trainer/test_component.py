@@ -41,8 +41,8 @@ def test_an_edit_of_a_source_changes_the_code_version(tmp_path) -> None:
     assert code_digest(copy) != before
 
 
-def test_the_code_version_covers_the_package_the_block_reader_and_the_modeling_code() -> None:
+def test_the_code_version_covers_the_package_the_block_readers_and_the_modeling_code() -> None:
     root = Path(component.__file__).parents[2]
-    reader = root / "components" / "federated_split" / "blocks.py"
-    covered = code_digest(root / "components" / "federated_trainer", reader, root / "modeling")
+    readers = [root / "components" / "federated_split" / name for name in ("blocks.py", "datasets.py")]
+    covered = code_digest(root / "components" / "federated_trainer", *readers, root / "modeling")
     assert make().exec_properties["code_version"] == covered
