@@ -18,7 +18,8 @@ import errors
 from components.federated_trainer.lifetime import die_with_parent
 
 if TYPE_CHECKING:
-    from components.federated_trainer.rounds import Job, Round
+    from components.federated_trainer.records import Round
+    from components.federated_trainer.rounds import Job
 
 logger = logging.getLogger(__name__)
 _ROOT = Path(__file__).parents[2]
@@ -59,7 +60,7 @@ def _send(job: Job, process: subprocess.Popen[str]) -> None:
 
 
 def _follow(process: subprocess.Popen[str]) -> dict[str, Any]:
-    from components.federated_trainer.rounds import Round
+    from components.federated_trainer.records import Round
 
     typical = 0.0  # seconds of the rounds after the first, which also builds the graphs
     for kind, content in _messages(process):

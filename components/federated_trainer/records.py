@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import csv
 import os
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from components.federated_trainer.rounds import Round
+from dataclasses import dataclass, field
+from typing import Any
 
 ROUNDS_FILE = "rounds.csv"
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round gave.
+
+    clients: sampled for the round. examples: of those whose update was finite, and so counted; left_out: of the others.
+    seconds: wall time. metrics: the clients' training metrics, weighted by examples.
+    """
+
+    number: int
+    of: int
+    clients: int
+    examples: int
+    left_out: int
+    seconds: float
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 class RoundRecorder:

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from components.federated_split.blocks import Clients
 from components.federated_trainer import clients as client_data
 from components.federated_trainer import runtime
 from components.federated_trainer.algorithms import ALGORITHMS
-from components.federated_trainer.records import RoundRecorder
+from components.federated_trainer.records import Round, RoundRecorder
 from errors import TrainingError
 from modeling import contract
 from modeling.check import check
@@ -37,23 +37,6 @@ class Job:
     seed: int
     model_dir: str
     run_dir: str
-
-
-@dataclass(frozen=True)
-class Round:
-    """What one round gave.
-
-    clients: sampled for the round. examples: of those whose update was finite, and so counted; left_out: of the others.
-    seconds: wall time. metrics: the clients' training metrics, weighted by examples.
-    """
-
-    number: int
-    of: int
-    clients: int
-    examples: int
-    left_out: int
-    seconds: float
-    metrics: dict[str, float] = field(default_factory=dict)
 
 
 def train(job: Job, report: Callable[[Round], None]) -> dict[str, Any]:

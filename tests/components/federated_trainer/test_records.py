@@ -2,8 +2,7 @@ import csv
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from components.federated_trainer.records import ROUNDS_FILE, RoundRecorder
-from components.federated_trainer.rounds import Round
+from components.federated_trainer.records import ROUNDS_FILE, Round, RoundRecorder
 
 
 def test_every_round_is_a_row_and_an_event_as_soon_as_it_is_recorded(tmp_path) -> None:
