@@ -16,8 +16,9 @@ class FederatedExamples(Artifact):
     {uri}/partition.json                       strategy, parameters, seed, totals and heterogeneity; no client ids
     {uri}/partition.svg                        a picture of sizes and labels; no client ids
 
-    Custom properties: strategy (str), clients (int), examples (int), seed (int), digest (str, tree digest of the directory);
-    if anything is kept for evaluation, eval_examples (int) and held_out_clients (int), and the first ones tell of training.
+    Custom properties: strategy (str), clients (int), examples (int), dropped (int, examples that nobody gets), seed (int),
+    digest (str, tree digest of the directory); if anything is kept for evaluation, eval_examples (int) and held_out_clients
+    (int), and the first ones tell of training.
     Client ids stay in the index: what is in ML Metadata can be shown to anybody. Read it, in a pipeline or outside of one, with
     `FederatedExamples.open(uri)`.
     """

@@ -125,7 +125,7 @@ def summarise(config: PipelineConfig, environment: Environment, run_id: str, nod
 
 
 def split_in_a_line(uri: str) -> str | None:
-    """Returns clients, their sizes and how much their labels differ, as the FederatedExamples in `uri` tell them.
+    """Returns clients, sizes, what is dropped and how much labels differ, as the FederatedExamples in `uri` tell them.
 
     None if they do not: the run is over, and a damaged file must not hide what came of it.
     """
@@ -135,6 +135,8 @@ def split_in_a_line(uri: str) -> str | None:
         line = (
             f"{facts['num_clients']:,} clients, {sizes['min']:,} to {sizes['max']:,} examples (median {sizes['median']:,.12g})"
         )
+        if dropped := facts.get("dropped_examples", 0):
+            line = f"{line}, {dropped:,} examples dropped"
         return line if divergence is None else f"{line}, label divergence {divergence:.2f}"
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -59,7 +59,7 @@ def assemble(grouped: tuple[tuple[str, int], Iterable[Segment]], folder: str, ou
     path = blocks.split_folder(output, side) / blocks.shard_name(shard, plan.num_shards)
     with full_disk_is_one_line(folder):
         with whole_file(path, folder) as file:
-            writer = ShardWriter(file, shard, block_bytes, plan.clients)
+            writer = ShardWriter(file, shard, block_bytes, plan.clients, plan.held_out)
             for rows in merged(in_order):
                 writer.add(rows)
             index = writer.close()

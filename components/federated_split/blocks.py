@@ -36,6 +36,7 @@ INDEX_SCHEMA = pa.schema(
         ("offset", pa.int64()),
         ("length", pa.int64()),
         ("num_examples", pa.int64()),
+        ("held_out", pa.bool_()),
         ("labels", pa.list_(pa.struct([("label", pa.string()), ("count", pa.int64())]))),
         ("sha256", pa.string()),
     ]
@@ -124,6 +125,7 @@ class Clients:
         self._folder = folder
         self._sha256 = index["sha256"]
         self._labels = index["labels"]
+        self._held_out = index["held_out"]
         self._examples = index["num_examples"].to_numpy()
         self._blocks = np.stack([index[name].to_numpy().astype(np.int64) for name in ("shard", "offset", "length")], axis=1)
         encoded = index["client_id"].combine_chunks().dictionary_encode()
@@ -159,6 +161,12 @@ class Clients:
     def __len__(self) -> int:
         """Returns the number of clients that have examples."""
         return len(self.ids)
+
+    @property
+    def held_out(self) -> list[str]:
+        """Returns the ids of the clients that are never trained on, sorted; they are in the evaluation side only."""
+        first = self._held_out.take(pa.array(self._first[:-1])).to_pylist()
+        return [client_id for client_id, held_out in zip(self.ids, first, strict=True) if held_out]
 
     def num_examples(self, client_id: str) -> int:
         """Returns how many examples a client has."""

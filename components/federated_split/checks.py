@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 
@@ -17,8 +18,15 @@ _WRONG = {
     features.SEVERAL: ("one value per example", "several", "name a scalar feature"),
     features.NOT_UTF8: ("UTF-8 text", "other bytes", "convert it or name another feature"),
     features.NOT_A_NUMBER: ("numbers", "text", "convert it or name another feature"),
+    features.TOO_LARGE: (
+        "whole numbers from -2^53 to 2^53",
+        "others",
+        "round or scale it, drop these examples or name another feature",
+    ),
     features.NOT_FINITE: ("finite numbers", "NaN or infinity", "correct it, drop these examples or name another feature"),
 }
+
+_LABEL_TYPES = {features.INTEGER: "whole numbers", features.TEXT: "text", features.FLOAT: "floats (not counted)"}
 
 
 def checked_examples(manifests: Sequence[Manifest], split: str, stratum: str | None, parameter: str) -> int:
@@ -57,3 +65,25 @@ def _check_kinds(kinds: Counter[str], examples: int, where: str) -> None:
                 f"{where}: expected one type, got whole numbers in {integers} and {name} in {others} of {examples} examples; "
                 "write it in one type."
             )
+
+
+def warn_of_labels(manifests: Sequence[Manifest], examples: int, label: str | None) -> None:
+    """Logs what is wrong with a label that is only counted; where the strategy needs it, `checked_examples` has refused that.
+
+    Args:
+      manifests: of all partitions.
+      examples: how many were read, above 0.
+      label: name of the feature, if any.
+    """
+    kinds: Counter[str] = Counter()
+    for manifest in manifests:
+        kinds.update(manifest.label_kinds)
+    if label is None:
+        return
+    if kinds[features.UNREADABLE]:
+        logging.warning("FederatedSplit: %d of %d examples are no readable tf.Examples", kinds[features.UNREADABLE], examples)
+    if kinds[features.MISSING] == examples:
+        logging.warning("FederatedSplit: none of %d examples has the label %r; no labels are counted", examples, label)
+    found = {name: kinds[kind] for kind, name in _LABEL_TYPES.items() if kinds[kind]}
+    if len(found) > 1:
+        logging.warning("FederatedSplit: the label %r has several types in %d examples: %s", label, examples, found)

@@ -16,7 +16,7 @@ import apache_beam as beam
 from components.beam_errors import cause_of
 from components.beam_workers import same_imports
 from components.federated_split import assembling, blocks, disk, leakage, manifests, placing, ranking, reading, summary
-from components.federated_split.checks import checked_examples
+from components.federated_split.checks import checked_examples, warn_of_labels
 from components.federated_split.indexing import write_index
 from components.federated_split.manifests import Manifest
 from components.federated_split.partitioners import PARTITIONERS
@@ -74,6 +74,7 @@ def divide(files: Sequence[str], uri: str, request: Request, make_pipeline: Make
     with same_imports(), _own_errors(), disk.full_disk_is_one_line(uri), _work_folder(uri) as folder:
         read = _read(make_pipeline, files, folder, request)
         examples = checked_examples(read, SPLIT, request.stratum, PARTITIONERS[request.strategy].strata)
+        warn_of_labels(read, examples, request.parameters.get("label"))
         if request.numeric:
             read = _rank(make_pipeline, read, folder, request)
         plan = _plan(folder, read, request)
@@ -86,6 +87,13 @@ def divide(files: Sequence[str], uri: str, request: Request, make_pipeline: Make
         _publish(Path(_output(folder)), Path(uri))
     if bare := partition.get("clients_without_training_examples"):
         logging.warning("FederatedSplit: %d of %d clients have no training examples", bare, partition["num_clients"])
+    if request.parameters.get("holdout") and (bare := partition["clients_without_evaluation_examples"]):
+        logging.warning("FederatedSplit: %d of %d clients have no evaluation examples", bare, partition["num_clients"])
+    if plan.dropped:
+        logging.warning(
+            "FederatedSplit: %d of %d examples go to nobody: all with one of %d values of %r",
+            *(plan.dropped, examples, plan.dropped_strata, request.stratum),
+        )
     logging.info("FederatedSplit: %s, %d clients, examples: %s", request.strategy, len(plan.clients), sides)
     return partition
 
@@ -154,7 +162,7 @@ def _rank(make_pipeline: MakePipeline, read: Sequence[Manifest], folder: str, re
             | "SpreadPartitions" >> beam.Reshuffle()
             | "Rank" >> beam.Map(ranking.rank, folder, how)
         )
-    return manifests.load_manifests(folder)
+    return manifests.load_manifests(folder, manifests.RANKED)
 
 
 def _plan(folder: str, read: Sequence[Manifest], request: Request) -> Plan:
@@ -169,6 +177,7 @@ def _plan(folder: str, read: Sequence[Manifest], request: Request) -> Plan:
 def _write(make_pipeline: MakePipeline, read: Sequence[Manifest], folder: str, plan: Plan, request: Request) -> dict[str, int]:
     """Returns the number of examples of each side."""
     output, sides = _output(folder), sides_of(request.parameters)
+    stage = manifests.RANKED if request.numeric else manifests.READ
     for side in sides:
         blocks.split_folder(output, side).mkdir(parents=True)
     with make_pipeline() as pipeline:
@@ -176,7 +185,7 @@ def _write(make_pipeline: MakePipeline, read: Sequence[Manifest], folder: str, p
             pipeline
             | "Partitions" >> beam.Create([manifest.partition for manifest in read if manifest.examples])
             | "SpreadPartitions" >> beam.Reshuffle()
-            | "Place" >> beam.FlatMap(placing.place, folder)
+            | "Place" >> beam.FlatMap(placing.place, folder, stage)
             | "ByShard" >> beam.GroupByKey()
             | "Assemble" >> beam.Map(assembling.assemble, folder, output, request.parameters["block_bytes"])
         )

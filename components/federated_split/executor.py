@@ -80,6 +80,7 @@ def _record(artifact: types.Artifact, partition: dict[str, Any]) -> None:
     artifact.set_string_custom_property("strategy", partition["strategy"])
     artifact.set_int_custom_property("clients", partition["num_clients"])
     artifact.set_int_custom_property("examples", partition["num_examples"])
+    artifact.set_int_custom_property("dropped", partition.get("dropped_examples", 0))
     if EVAL in partition:
         artifact.set_int_custom_property("eval_examples", partition[EVAL]["num_examples"])
         artifact.set_int_custom_property("held_out_clients", partition["held_out_clients"])

@@ -14,7 +14,9 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder, ExampleTo
 
 INTEGER, TEXT, REAL = "integer", "text", "real"
 MISSING, SEVERAL, FLOAT, NOT_UTF8, UNREADABLE = "missing", "several", "float", "not_utf8", "unreadable"
-NOT_A_NUMBER, NOT_FINITE = "not_a_number", "not_finite"
+NOT_A_NUMBER, NOT_FINITE, TOO_LARGE = "not_a_number", "not_finite", "too_large"
+# Up to here float64 holds every whole number.
+_MAX_WHOLE = 2**53
 
 
 def scalar_texts(records: Sequence[bytes], feature: str) -> tuple[pa.Array, Counter[str]]:
@@ -42,7 +44,7 @@ def number_texts(records: Sequence[bytes], feature: str) -> tuple[pa.Array, Coun
 
     Args:
       records: serialized tf.Examples.
-      feature: name of a feature that should hold one integer or one finite float in each.
+      feature: name of a feature that should hold one integer, at most 2^53 from 0, or one finite float in each.
 
     Returns:
       A large_string array as long as `records`, of nulls only if any record has no such value; and how many records are of each
@@ -50,8 +52,9 @@ def number_texts(records: Sequence[bytes], feature: str) -> tuple[pa.Array, Coun
     """
     for kind, column_type in ((REAL, schema_pb2.FLOAT), (INTEGER, schema_pb2.INT)):
         column = _decode(records, feature, column_type)
-        numbers = None if column is None else column.to_numpy(zero_copy_only=False).astype(">f8")
-        if numbers is not None and np.isfinite(numbers).all():
+        values = None if column is None else column.to_numpy(zero_copy_only=False)
+        if values is not None and _are_exact(values).all():
+            numbers = values.astype(">f8")
             ends = np.arange(0, 16 * len(records) + 1, 16, dtype=np.int64)
             digits = numbers.tobytes().hex().encode()
             texts = pa.LargeStringArray.from_buffers(len(records), pa.py_buffer(ends), pa.py_buffer(digits))
@@ -62,6 +65,13 @@ def number_texts(records: Sequence[bytes], feature: str) -> tuple[pa.Array, Coun
 def numbers_of(texts: pa.Array) -> np.ndarray:
     """Returns float64[n] of what `number_texts` made, without nulls."""
     return np.frombuffer(bytes.fromhex("".join(texts.to_pylist())), ">f8").astype(np.float64)
+
+
+def _are_exact(values: np.ndarray) -> np.ndarray:
+    """Returns bool[n], which of float32[n] are finite, or which of int64[n] float64 can hold."""
+    if values.dtype == np.int64:
+        return (values >= -_MAX_WHOLE) & (values <= _MAX_WHOLE)
+    return np.isfinite(values)
 
 
 def _as_text(column: pa.Array | None) -> pa.Array | None:
@@ -108,10 +118,10 @@ def _kind_of_number(record: bytes, feature: str) -> str:
     if values is None:
         return wrong
     if values.dtype == np.int64:
-        return INTEGER
+        return INTEGER if _are_exact(values)[0] else TOO_LARGE
     if values.dtype != np.float32:
         return NOT_A_NUMBER
-    return REAL if np.isfinite(values[0]) else NOT_FINITE
+    return REAL if _are_exact(values)[0] else NOT_FINITE
 
 
 def _scalar(record: bytes, feature: str) -> tuple[np.ndarray | None, str]:

@@ -17,46 +17,59 @@ import pyarrow.compute as pc
 
 from components.federated_split.spills import READ_SCHEMA, Segment, read_table, whole_file, write_table
 
+# What a file name begins with: what the first pass left, and what `ranking` makes of it. A step may run twice, so none writes
+# over what it reads.
+READ, RANKED = "", "ranked-"
+
 _STRATA_SCHEMA = pa.schema([("stratum", pa.large_string()), ("count", pa.int64())])
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The sums of one partition; `segments` and `strata` are in files of their own."""
+    """The sums of one partition; `segments` and `strata` are in files of their own.
+
+    kinds, label_kinds: what kinds of values strata and labels came from. stage: READ or RANKED.
+    """
 
     partition: int
     examples: int
     record_bytes: int
     kinds: dict[str, int]
+    label_kinds: dict[str, int]
     faults: list[str]
+    stage: str = READ
 
     def segments(self, folder: str) -> list[Segment]:
         """Returns where the partition's records are."""
-        return load_segments(folder, self.partition)
+        return load_segments(folder, self.partition, self.stage)
 
     def strata(self, folder: str) -> pa.Table:
         """Returns the columns stratum (large_string), sorted, and count (int64) of the partition."""
-        return read_table(_path(folder, "strata", self.partition, "arrow"))
+        return read_table(_path(folder, f"{self.stage}strata", self.partition, "arrow"))
 
 
-def save_manifest(grouped: tuple[int, Iterable[Segment]], folder: str) -> None:
+def save_manifest(grouped: tuple[int, Iterable[Segment]], folder: str, stage: str = READ) -> None:
     """Sums up the segments of one partition and writes what `load_manifests` and `load_segments` read."""
     partition, segments = grouped
     segments = list(segments)
     kinds: Counter[str] = Counter()
+    label_kinds: Counter[str] = Counter()
     for segment in segments:
         kinds.update(segment.kinds)
+        label_kinds.update(segment.label_kinds)
     filled = [segment for segment in segments if segment.examples]
     manifest = Manifest(
         partition=partition,
         examples=sum(segment.examples for segment in filled),
         record_bytes=sum(segment.record_bytes for segment in filled),
         kinds=dict(kinds),
+        label_kinds=dict(label_kinds),
         faults=sorted(segment.fault for segment in segments if segment.fault),
+        stage=stage,
     )
-    write_table(_path(folder, "strata", partition, "arrow"), _count_strata(filled))
-    _write_json(_path(folder, "segments", partition), [asdict(segment) for segment in filled])
-    _write_json(_path(folder, "manifest", partition), asdict(manifest))
+    write_table(_path(folder, f"{stage}strata", partition, "arrow"), _count_strata(filled))
+    _write_json(_path(folder, f"{stage}segments", partition), [asdict(segment) for segment in filled])
+    _write_json(_path(folder, f"{stage}manifest", partition), asdict(manifest))
 
 
 def _count_strata(segments: Sequence[Segment]) -> pa.Table:
@@ -66,14 +79,14 @@ def _count_strata(segments: Sequence[Segment]) -> pa.Table:
     return table.sort_by("stratum")
 
 
-def load_segments(folder: str, partition: int) -> list[Segment]:
-    """Returns where a partition's records are."""
-    return [Segment(**segment) for segment in json.loads(_path(folder, "segments", partition).read_text())]
+def load_segments(folder: str, partition: int, stage: str = READ) -> list[Segment]:
+    """Returns where a partition's records are after a stage."""
+    return [Segment(**segment) for segment in json.loads(_path(folder, f"{stage}segments", partition).read_text())]
 
 
-def load_manifests(folder: str) -> list[Manifest]:
+def load_manifests(folder: str, stage: str = READ) -> list[Manifest]:
     """Returns the sums of all partitions that got any segment, in the order of their numbers."""
-    paths = sorted(Path(folder).glob("manifest-*.json"))
+    paths = sorted(Path(folder).glob(f"{stage}manifest-*.json"))
     return [Manifest(**json.loads(path.read_text())) for path in paths]
 
 

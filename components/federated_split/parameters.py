@@ -121,7 +121,8 @@ def _sizes(value: Any) -> list[Any]:
 
 def _matrix(value: Any) -> Any:
     rows = _per_label(lambda row: _list_of(_weight, row), value)
-    _require(len({len(row) for row in (rows.values() if isinstance(rows, dict) else rows)}) == 1)
+    plain = list(rows.values()) if isinstance(rows, dict) else rows
+    _require(len({len(row) for row in plain}) == 1 and any(map(any, plain)))
     return rows
 
 
@@ -136,7 +137,9 @@ ALLOWED: dict[str, Allowed] = {
     "classes_per_client": _whole(1),
     "assignment": _one_of(*ASSIGNMENTS),
     "matrix": Allowed(
-        "equally long rows of finite numbers of at least 0, one for each label (a list in their order, or a mapping)", _matrix
+        "equally long rows of finite numbers of at least 0, not all of them 0, a row for each label (a list in their order, or "
+        "a mapping)",
+        _matrix,
     ),
     "min_per_label": _whole(0),
     "strictness": _number(0, 1),
@@ -159,7 +162,7 @@ def check_parameters(strategy: str, parameters: Mapping[str, Any]) -> dict[str, 
     Raises:
       DataError: unknown strategy; a parameter is missing, unknown to this strategy, or out of its range.
     """
-    if strategy not in PARTITIONERS:
+    if not isinstance(strategy, str) or strategy not in PARTITIONERS:
         raise DataError(
             f"expected a split strategy out of {', '.join(sorted(PARTITIONERS))}, got {strategy!r}; use one of these."
         )

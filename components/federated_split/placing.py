@@ -14,21 +14,23 @@ import pyarrow.compute as pc
 
 from components.federated_split import sides
 from components.federated_split.disk import full_disk_is_one_line
-from components.federated_split.manifests import load_segments
+from components.federated_split.manifests import READ, load_segments
 from components.federated_split.partitioners import DROPPED
 from components.federated_split.plan import Plan, load_bases, load_plan
 from components.federated_split.spills import PLACED_SCHEMA, READ_SCHEMA, Segment, SpillFile, runs
 
 
-def place(partition: int, folder: str) -> Iterator[tuple[tuple[str, int], Segment]]:
+def place(partition: int, folder: str, stage: str = READ) -> Iterator[tuple[tuple[str, int], Segment]]:
     """Finds each record's client and yields ((side, shard), segment), whose rows are sorted by client and digest.
 
-    Reads the partition's segments, the plan and the partition's bases, which `divide` left in `folder`.
+    Reads the partition's segments as `stage` left them (see `manifests`), the plan and the partition's bases, which `divide`
+    left in `folder`.
 
     Raises:
       FedtfxError: the disk is full.
     """
-    plan, batches = load_plan(folder), [segment.batch(READ_SCHEMA) for segment in load_segments(folder, partition)]
+    plan = load_plan(folder)
+    batches = [segment.batch(READ_SCHEMA) for segment in load_segments(folder, partition, stage)]
     stratum, label, digest, record = (pa.concat_arrays(columns) for columns in zip(*(b.columns for b in batches), strict=True))
     words = digest_words(digest)
     order = digest_order(words)

@@ -22,8 +22,9 @@ import pyarrow as pa
 from components.federated_split import sides
 from components.federated_split.manifests import Manifest
 from components.federated_split.parameters import strategy_parameters
-from components.federated_split.partitioners import DROPPED, PARTITIONERS
+from components.federated_split.partitioners import DROPPED, PARTITIONERS, Allocation
 from components.federated_split.spills import read_table, write_table
+from errors import DataError, IntegrityError
 
 _MAX_SHARDS = 1024
 
@@ -56,6 +57,11 @@ class Plan:
         """Returns how many examples go to nobody, on purpose."""
         return int(np.diff(self.boundaries, prepend=0)[self.client == DROPPED].sum())
 
+    @property
+    def dropped_strata(self) -> int:
+        """Returns how many strata go to nobody; what is dropped always is a whole one."""
+        return int((self.client == DROPPED).sum())
+
 
 def make_plan(totals: Mapping[str, int], record_bytes: int, strategy: str, parameters: Mapping[str, Any], seed: int) -> Plan:
     """Runs the partitioner, lays out the shards, and draws the clients that are held out.
@@ -67,13 +73,15 @@ def make_plan(totals: Mapping[str, int], record_bytes: int, strategy: str, param
       seed: seeds the partitioner.
 
     Raises:
-      DataError: the strategy cannot be carried out on these counts.
+      DataError: the strategy cannot be carried out on these counts, or would drop all examples.
+      IntegrityError: what it made is no division of these counts.
     """
     strata = in_order(totals)
     counts = np.array([totals[stratum] for stratum in strata], dtype=np.int64)
     partitioner = PARTITIONERS[strategy]
     own = {name: parameters.get(name) for name in strategy_parameters(strategy) if name != partitioner.strata}
     allocation = partitioner.divide(strata, counts, _generator(seed, strategy), **own)
+    _check_allocation(allocation, int(counts.sum()), strategy)
     num_shards = min(_MAX_SHARDS, max(1, -(-record_bytes // parameters["shard_bytes"])))
     return Plan(
         clients=pa.array(allocation.clients, pa.large_string()),
@@ -84,6 +92,19 @@ def make_plan(totals: Mapping[str, int], record_bytes: int, strategy: str, param
         held_out=sides.draw_clients(allocation.clients, allocation.sizes, parameters.get("holdout_clients"), seed),
         holdout=parameters.get("holdout") or 0.0,
     )
+
+
+def _check_allocation(allocation: Allocation, examples: int, strategy: str) -> None:
+    if (allocation.size <= 0).any() or allocation.size.sum() != examples:
+        raise IntegrityError(
+            f"expected portions above 0 that add up to {examples} examples, got {allocation.size.sum()} in {strategy!r}; "
+            "report this with the split's parameters."
+        )
+    if allocation.dropped == examples:
+        raise DataError(
+            f"expected a split that gives examples to somebody, got {strategy!r} dropping all {examples}; change its "
+            "parameters."
+        )
 
 
 def _shards(sizes: np.ndarray, num_shards: int) -> np.ndarray:

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from components.federated_split.disk import full_disk_is_one_line
 from components.federated_split.features import numbers_of
-from components.federated_split.manifests import Manifest, load_segments, save_manifest
+from components.federated_split.manifests import RANKED, Manifest, load_segments, save_manifest
 from components.federated_split.placing import digest_order, digest_words
 from components.federated_split.spills import READ_SCHEMA, SpillFile
 from errors import DataError
@@ -129,7 +129,9 @@ def _columns(folder: str, partition: int) -> Iterator[tuple[np.ndarray, np.ndarr
 
 
 def rank(partition: int, folder: str, ranking: Ranking) -> None:
-    """Spills a partition again with the number of its range as each example's stratum, and describes it anew.
+    """Spills a partition again with the number of its range as each example's stratum, and describes it anew, as RANKED.
+
+    What it reads stays: a second attempt finds the numbers again.
 
     Raises:
       FedtfxError: the disk is full.
@@ -143,4 +145,4 @@ def rank(partition: int, folder: str, ranking: Ranking) -> None:
             columns = [pa.array(names, pa.large_string()), *batch.columns[1:]]
             offset, length = spill.append(pa.record_batch(columns, schema=READ_SCHEMA))
             segments.append(replace(segment, path=spill.path, offset=offset, length=length))
-    save_manifest((partition, segments), folder)
+    save_manifest((partition, segments), folder, RANKED)

@@ -65,6 +65,11 @@ class ClientExamples:
         """Returns the ids of the clients that have examples, sorted."""
         return self._clients.ids
 
+    @property
+    def held_out(self) -> list[str]:
+        """Returns the ids of those of `clients` that are never trained on, sorted; empty in the split `train`."""
+        return self._clients.held_out
+
     def num_examples(self, client_id: str) -> int:
         """Returns how many examples a client has; KeyError if there is no such client."""
         return self._clients.num_examples(client_id)

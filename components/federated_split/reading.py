@@ -22,6 +22,9 @@ from errors import DataError
 # Records kept in memory before they are sorted by partition and spilled.
 _RUN_BYTES = 32 << 20
 
+# Texts, and how many values of which kind they came from (see `features`).
+_Column = tuple[pa.Array, dict[str, int]]
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -68,8 +71,8 @@ def _runs(path: str) -> Iterator[list[bytes]]:
 
 
 def _spill_run(run: list[bytes], reading: Reading, spill: SpillFile) -> Iterator[Segment]:
-    strata, labels, kinds = _columns(run, reading)
-    yield Segment(partition=0, kinds=kinds)
+    (strata, kinds), (labels, label_kinds) = _columns(run, reading)
+    yield Segment(partition=0, kinds=dict(kinds), label_kinds=dict(label_kinds))
     digests = seeded_digests(run, reading.seed)
     digest_column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), len(run), [None, pa.py_buffer(digests)])
     frames = pa.array(map(frame, run), pa.large_binary(), size=len(run))
@@ -83,18 +86,16 @@ def _spill_run(run: list[bytes], reading: Reading, spill: SpillFile) -> Iterator
         yield Segment(number, spill.path, offset, length, last - first, size)
 
 
-def _columns(run: Sequence[bytes], reading: Reading) -> tuple[pa.Array, pa.Array, dict[str, int]]:
-    """Returns strata, labels, and the kinds of values that the strata came from."""
-    strata, kinds = pa.array([""] * len(run), pa.large_string()), {}
+def _columns(run: Sequence[bytes], reading: Reading) -> tuple[_Column, _Column]:
+    """Returns strata and labels, and the kinds of values that each came from."""
+    strata: _Column = pa.array([""] * len(run), pa.large_string()), {}
     if reading.stratum:
-        texts = features.number_texts if reading.numeric else features.scalar_texts
-        strata, counted = texts(run, reading.stratum)
-        kinds = dict(counted)
+        strata = (features.number_texts if reading.numeric else features.scalar_texts)(run, reading.stratum)
     if reading.label is None:
-        return strata, pa.nulls(len(run), pa.large_string()), kinds
+        return strata, (pa.nulls(len(run), pa.large_string()), {})
     if reading.label == reading.stratum and not reading.numeric:
-        return strata, strata, kinds
-    return strata, features.scalar_texts(run, reading.label)[0], kinds
+        return strata, strata
+    return strata, features.scalar_texts(run, reading.label)
 
 
 def seeded_digests(records: Iterable[bytes], seed: int) -> bytes:

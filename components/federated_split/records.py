@@ -6,6 +6,7 @@ tf.data is not used, because it silently drops the tail of a file that was cut o
 from __future__ import annotations
 
 import functools
+import io
 import os
 import struct
 import zlib
@@ -33,11 +34,19 @@ def read_records(path: str) -> Iterator[bytes]:
     MiB, or one record.
 
     Raises:
-      DataError: the file is cut inside a record or damaged; a plain file that is cut between two records is not recognised.
+      DataError: the file is missing, cut inside a record or damaged; a plain file that is cut between two records is not
+        recognised.
     """
-    with open(path, "rb", buffering=0) as file:
+    with _opened(path) as file:
         parts = iter(functools.partial(file.read, _CHUNK), b"")
         yield from _split(_unzipped(parts, path) if path.endswith(".gz") else parts, path)
+
+
+def _opened(path: str) -> io.FileIO:
+    try:
+        return open(path, "rb", buffering=0)
+    except FileNotFoundError:
+        raise _missing(path) from None
 
 
 def _unzipped(parts: Iterator[bytes], path: str) -> Iterator[bytes]:
@@ -119,13 +128,23 @@ def _damaged(path: str) -> DataError:
     return DataError(f"expected whole TFRecords in {path}, found a cut or damaged one; write the file again.")
 
 
+def _missing(path: str) -> DataError:
+    return DataError(f"expected TFRecords in {path}, found no such file; put it back or run ExampleGen again.")
+
+
 def unzipped_size(path: str) -> int:
     """Returns about how many bytes the records of a file have, without reading it.
 
     A gzip file ends in the size of its last member modulo 4 GiB (RFC 1952, section 2.3.1): right for what TensorFlow and Beam
     write, an underestimate at worst, never below the size on disk.
+
+    Raises:
+      DataError: there is no such file.
     """
-    size = os.path.getsize(path)
+    try:
+        size = os.path.getsize(path)
+    except FileNotFoundError:
+        raise _missing(path) from None
     if not path.endswith(".gz") or size < _FOOTER_BYTES:
         return size
     with open(path, "rb") as file:

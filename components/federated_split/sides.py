@@ -1,7 +1,8 @@
 """Which examples are trained on and which are kept for evaluation, per client and by whole clients.
 
-An example's side is decided by its content: by digest bits that its order does not use, against the fraction to keep. So equal
-examples are on one side whoever has them, and a client's fraction is only about the one asked for. If one of several equal
+An example's side is decided by its serialized bytes: by digest bits that its order does not use, against the fraction to keep.
+So byte-equal examples are on one side whoever has them, and a client's fraction is only about the one asked for. The same
+features serialized in another order are another example; our ExampleGens write each in one order. If one of several byte-equal
 examples falls to a held-out client, the others are kept for evaluation as well, by the clients that have them.
 """
 

@@ -40,6 +40,7 @@ class Segment:
     partition: which range of digests it holds (see `reading.partition_of`).
     examples, record_bytes: how many records, and the bytes of all of them.
     kinds: what kinds of values the strata of a run came from (see `features`); such a segment holds nothing else.
+    label_kinds: the same of the labels, in the same segment.
     fault: why the input file could not be read, "" if it could; such a segment holds nothing else.
     """
 
@@ -50,6 +51,7 @@ class Segment:
     examples: int = 0
     record_bytes: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
+    label_kinds: dict[str, int] = field(default_factory=dict)
     fault: str = ""
 
     def batch(self, schema: pa.Schema) -> pa.RecordBatch:

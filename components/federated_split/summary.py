@@ -41,6 +41,8 @@ def write_partition(uri: str, sides: Collection[str], plan: Plan, request: Mappi
         partition[EVAL] = describe(evaluated)
         partition["held_out_clients"] = int(plan.held_out.sum())
         partition["clients_without_training_examples"] = partition["clients_without_examples"]
+        # A held-out client always has some.
+        partition["clients_without_evaluation_examples"] = len(plan.clients) - partition[EVAL]["num_clients"]
     Path(uri, blocks.PARTITION_FILE).write_text(json.dumps(partition, indent=2, sort_keys=True) + "\n")
     Path(uri, blocks.PICTURE_FILE).write_bytes(_picture(census, partition))
     return partition

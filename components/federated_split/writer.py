@@ -41,12 +41,13 @@ class Rows(NamedTuple):
 class ShardWriter:
     """Writes one shard from any number of `add`s and a `close`; the cuts between blocks do not depend on those between adds."""
 
-    def __init__(self, file: BinaryIO, shard: int, block_bytes: int, client_ids: pa.Array):
-        """A block holds at most `block_bytes` bytes of records, or one record."""
+    def __init__(self, file: BinaryIO, shard: int, block_bytes: int, client_ids: pa.Array, held_out: np.ndarray):
+        """A block holds at most `block_bytes` bytes of records, or one record; held_out: bool[clients]."""
         self._file = file
         self._shard = shard
         self._block_bytes = block_bytes
         self._client_ids = client_ids
+        self._held_out = held_out
         self._offset = 0
         # The last block so far: the client's next records may still go into it.
         self._open: Rows | None = None
@@ -94,6 +95,7 @@ class ShardWriter:
             self._offset + np.cumsum(lengths) - lengths,
             lengths,
             sizes,
+            self._held_out[clients],
             _label_counts(rows.labels, np.repeat(np.arange(len(sizes)), sizes), len(sizes)),
             pa.array(digests, pa.string()),
         ]

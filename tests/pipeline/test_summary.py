@@ -93,6 +93,9 @@ def test_line_on_the_split_is_made_of_what_the_artifact_tells(tmp_path):
     facts["heterogeneity"] = {"label_divergence": 0.2149}
     (tmp_path / "partition.json").write_text(json.dumps(facts))
     assert str(split_in_a_line(str(tmp_path))).endswith("(median 61.5), label divergence 0.21")
+    facts["dropped_examples"] = 1200
+    (tmp_path / "partition.json").write_text(json.dumps(facts))
+    assert str(split_in_a_line(str(tmp_path))).endswith("(median 61.5), 1,200 examples dropped, label divergence 0.21")
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[]"])

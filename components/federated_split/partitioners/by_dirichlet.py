@@ -68,7 +68,8 @@ def dirichlet(
             return portions(client_ids(clients), matrix)
     raise DataError(
         f"expected at least {min_examples} examples for each of {clients} clients, which {draws} Dirichlet draws with "
-        f"alpha {alpha} over {examples} examples did not give; use a smaller min_examples, fewer clients or a larger alpha."
+        f"alpha {_shown(alphas)} over {examples} examples did not give; use a smaller min_examples, fewer clients or a "
+        "larger alpha."
     )
 
 
@@ -114,6 +115,11 @@ def _alphas(alpha: Alpha, strata: Sequence[str]) -> np.ndarray:
     if isinstance(alpha, Mapping | Sequence):
         return np.array(per_label(alpha, strata, "alpha", "a number"), dtype=np.float64)
     return np.full(len(strata), alpha, dtype=np.float64)
+
+
+def _shown(alphas: np.ndarray) -> str:
+    low, high = float(alphas.min()), float(alphas.max())
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _shared(rng: np.random.Generator, alphas: np.ndarray, counts: np.ndarray, clients: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +17,7 @@ def by_key(strata: Sequence[str], counts: np.ndarray, rng: np.random.Generator) 
     """Natural clients: the value of the key feature is the client (the natural partition of LEAF, Caldas et al. 2018).
 
     Raises:
-      DataError: a key is empty, or keys differ only in case or spaces, which mostly is one client written twice.
+      DataError: a key is empty, or keys look alike (see `_folded`), which mostly is one client written twice.
     """
     _check_keys(strata)
     order = sorted(range(len(strata)), key=strata.__getitem__)
@@ -66,7 +67,7 @@ def grouped_by_key(
 
 
 def _check_keys(keys: Sequence[str]) -> None:
-    folded = {" ".join(key.split()).casefold() for key in keys}
+    folded = set(map(_folded, keys))
     if "" in folded:
         raise DataError(
             "expected a client key with at least one visible character, got an empty one; fill it or drop these examples."
@@ -74,6 +75,15 @@ def _check_keys(keys: Sequence[str]) -> None:
     twins = len(keys) - len(folded)
     if twins:
         raise DataError(
-            f"expected client keys that differ in more than case or spaces, got {twins} of {len(keys)} that repeat another "
-            "one that way; write each client's key in one way."
+            f"expected client keys that differ in more than case, spaces or invisible characters, got {twins} of {len(keys)} "
+            "that repeat another one that way; write each client's key in one way."
         )
+
+
+def _folded(key: str) -> str:
+    """Returns `key` without what the eye does not tell apart: case, spaces, control and format characters, compatible forms."""
+    if not (key.isascii() and key.isprintable()):
+        plain = unicodedata.normalize("NFKC", key)
+        key = "".join(sign for sign in plain if sign.isspace() or unicodedata.category(sign) not in ("Cf", "Cc"))
+        key = unicodedata.normalize("NFKC", key.casefold())
+    return " ".join(key.split()).casefold()

@@ -96,7 +96,7 @@ def distribution(
     Raises:
       DataError: more or fewer rows than labels, or other ones; a label with too few examples for `min_per_label`.
     """
-    return _by_weights(strata, counts, _rows(matrix, strata), min_per_label)
+    return _by_weights(strata, counts, rng, _rows(matrix, strata), min_per_label)
 
 
 def power_law(
@@ -107,7 +107,7 @@ def power_law(
     clients: int,
     classes_per_client: int = 2,
     sigma: float = 2.0,
-    min_per_label: int = 0,
+    min_per_label: int = 1,
 ) -> Allocation:
     """Few labels each, sizes of a power law: `distribution` with log-normal weights for the labels i, i + 1, ... of client i.
 
@@ -115,7 +115,8 @@ def power_law(
     labels each, sigma 2, 5 examples of each label first), and the example of Flower Datasets' DistributionPartitioner.
 
     Raises:
-      DataError: as `pathological`; a label with too few examples for `min_per_label`.
+      DataError: more clients than examples; fewer labels than `classes_per_client`; a label with too few examples for
+        `min_per_label`.
     """
     check_enough(int(counts.sum()), clients)
     check_labels(strata, clients)
@@ -126,8 +127,7 @@ def power_law(
     label = _labels_of(rng, clients, len(strata), classes_per_client, DETERMINISTIC)
     weights = np.zeros((len(strata), clients))
     weights[label, np.arange(clients)[:, np.newaxis]] = rng.lognormal(0.0, sigma, label.shape)
-    _check_holders(strata, counts, (weights > 0).sum(axis=1))
-    return _by_weights(strata, counts, weights, min_per_label)
+    return _by_weights(strata, counts, rng, weights, min_per_label)
 
 
 def _labels_of(rng: np.random.Generator, clients: int, labels: int, each: int, assignment: str) -> np.ndarray:
@@ -177,19 +177,39 @@ def _rows(matrix: Sequence[Sequence[float]] | Mapping[str, Sequence[float]], str
     return np.array(rows, dtype=np.float64)
 
 
-def _by_weights(strata: Sequence[str], counts: np.ndarray, weights: np.ndarray, min_per_label: int) -> Allocation:
-    clients = weights.shape[1]
-    first = min_per_label * (weights > 0)
-    short = np.flatnonzero(first.sum(axis=1) > counts)
+def _by_weights(
+    strata: Sequence[str], counts: np.ndarray, rng: np.random.Generator, weights: np.ndarray, min_per_label: int
+) -> Allocation:
+    clients, holders = weights.shape[1], (weights > 0).sum(axis=1)
+    # One more than there is of any label is refused like any larger number, which could overflow.
+    least = min(min_per_label, int(counts.max()) + 1)
+    short = np.flatnonzero(holders * least > counts)
     if len(short):
         at = int(short[0])
         raise DataError(
-            f"expected {min_per_label} examples of label {strata[at]!r} for each of {(weights[at] > 0).sum()} clients, got "
+            f"expected {min_per_label} examples of label {strata[at]!r} for each of {holders[at]} clients, got "
             f"{counts[at]} in all; use a smaller min_per_label or fewer clients."
         )
-    total = weights.sum(axis=1, keepdims=True)
-    shared = largest_remainder(weights / np.where(total > 0, total, 1.0), counts - first.sum(axis=1))
+    shared = _shared_by_row(rng, weights, counts - least * holders)
     # A label without any weight goes to nobody, which is a column of its own.
-    matrix = np.column_stack([np.where(total > 0, first + shared, 0), np.where(total[:, 0] > 0, 0, counts)])
+    nobody = np.where(holders > 0, 0, counts)
+    matrix = np.column_stack([least * (weights > 0) + shared, nobody])
     label, client = np.nonzero(matrix)
     return Allocation(client_ids(clients), np.where(client == clients, DROPPED, client), matrix[label, client])
+
+
+def _shared_by_row(rng: np.random.Generator, weights: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Returns int64[labels, clients] in proportion to each row of weights; a row of zeros gives nothing.
+
+    Equal fractions are rounded in an order drawn for each row, or low-numbered clients would always be the larger ones.
+    """
+    shared = np.zeros(weights.shape, dtype=np.int64)
+    step = max(1, _CHUNK_CELLS // weights.shape[1])
+    filled = np.flatnonzero(weights.max(axis=1) > 0)
+    for rows in (filled[at : at + step] for at in range(0, len(filled), step)):
+        proportions = weights[rows] / weights[rows].max(axis=1, keepdims=True)  # The sum of large weights could overflow.
+        proportions /= proportions.sum(axis=1, keepdims=True)
+        order = rng.permuted(np.tile(np.arange(weights.shape[1]), (len(rows), 1)), axis=1)
+        drawn = largest_remainder(np.take_along_axis(proportions, order, axis=1), totals[rows])
+        shared[rows[:, np.newaxis], order] = drawn
+    return shared

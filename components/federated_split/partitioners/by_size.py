@@ -46,6 +46,7 @@ def linear(
     Raises:
       DataError: `min_examples` cannot be met.
     """
+    _check_least(counts, clients, min_examples)
     return _in_proportion(np.arange(1.0, clients + 1), counts, min_examples)
 
 
@@ -57,6 +58,7 @@ def square(
     Raises:
       DataError: `min_examples` cannot be met.
     """
+    _check_least(counts, clients, min_examples)
     return _in_proportion(np.arange(1.0, clients + 1) ** 2, counts, min_examples)
 
 
@@ -68,6 +70,7 @@ def exponential(
     Raises:
       DataError: `min_examples` cannot be met.
     """
+    _check_least(counts, clients, min_examples)
     return _in_proportion(np.exp(np.arange(1.0 - clients, 1.0)), counts, min_examples)
 
 
@@ -82,6 +85,7 @@ def lognormal(
     Raises:
       DataError: `min_examples` cannot be met.
     """
+    _check_least(counts, clients, min_examples)
     logarithm = sigma * rng.standard_normal(clients)
     return _in_proportion(np.exp(logarithm - logarithm.max()), counts, min_examples)
 
@@ -93,19 +97,20 @@ def given_sizes(sizes: Sequence[int] | Sequence[float], examples: int) -> np.nda
       DataError: they add up to something else; more clients than examples.
     """
     check_enough(examples, len(sizes))
-    values = np.asarray(sizes)
-    if values.dtype.kind == "f":
+    if any(isinstance(size, float) for size in sizes):
+        values = np.asarray(sizes, dtype=np.float64)
         if abs(values.sum() - 1) > 1e-6:
             raise DataError(
                 f"expected split parameter 'sizes' to add up to 1 (fractions), got {values.sum():.6g}; change them."
             )
         return largest_remainder(values / values.sum(), examples)
-    if values.sum() != examples:
+    total = sum(map(int, sizes))  # Python's whole numbers do not wrap around.
+    if total != examples:
         raise DataError(
-            f"expected split parameter 'sizes' to add up to the {examples} training examples, got {values.sum()}; "
+            f"expected split parameter 'sizes' to add up to the {examples} training examples, got {total}; "
             "change them, or give fractions that add up to 1."
         )
-    return values.astype(np.int64)
+    return np.asarray(sizes, dtype=np.int64)
 
 
 def proportional(weights: np.ndarray, total: int, least: int) -> np.ndarray:
@@ -129,15 +134,19 @@ def proportional(weights: np.ndarray, total: int, least: int) -> np.ndarray:
     return shares
 
 
-def _in_proportion(weights: np.ndarray, counts: np.ndarray, min_examples: int) -> Allocation:
-    examples, clients = int(counts.sum()), len(weights)
+def _check_least(counts: np.ndarray, clients: int, min_examples: int) -> None:
+    """Refuses before anything is made that is as long as the number of clients."""
+    examples = int(counts.sum())
     check_enough(examples, clients)
     if clients * min_examples > examples:
         raise DataError(
             f"expected at least {min_examples} examples for each of {clients} clients, got {examples} examples in all; "
             "use a smaller min_examples or fewer clients."
         )
-    return _of_sizes(proportional(weights, examples, min_examples), counts)
+
+
+def _in_proportion(weights: np.ndarray, counts: np.ndarray, min_examples: int) -> Allocation:
+    return _of_sizes(proportional(weights, int(counts.sum()), min_examples), counts)
 
 
 def _of_sizes(sizes: np.ndarray, counts: np.ndarray) -> Allocation:

@@ -110,6 +110,28 @@ def test_a_label_that_cannot_be_counted_does_not_stop_a_division_that_does_not_n
     assert (partition["label_totals"], partition["examples_without_label"]) == ({"1": 4}, 8)
 
 
+@pytest.mark.parametrize(
+    ("rows", "warning"),
+    [
+        ([{"x": 1}] * 20, "none of 20 examples has the label 'label'"),
+        ([{"label": 1}] * 12 + [{"label": b"1"}] * 8, "has several types in 20 examples: {'whole numbers': 12, 'text': 8}"),
+        ([{"label": 1}] * 17 + [None] * 3, "3 of 20 examples are no readable tf.Examples"),
+    ],
+    ids=["missing", "mixed", "unreadable"],
+)
+def test_a_label_that_is_only_counted_is_warned_of(rows, warning, make_example, write_examples, divide, caplog) -> None:
+    divide(write_examples([b"\xffnonsense" if row is None else make_example(**row) for row in rows]), **IID)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert any(warning in message for message in warnings)
+
+
+def test_a_good_label_is_not_warned_of(records, write_examples, divide, caplog) -> None:
+    divide(write_examples(records), **IID)
+    assert not [
+        record for record in caplog.records if "FederatedSplit" in record.getMessage() and record.levelname == "WARNING"
+    ]
+
+
 def test_many_clients_need_no_file_each(make_example, write_examples, divide) -> None:
     federated = divide(write_examples([make_example(x=number) for number in range(2000)]), strategy="iid", clients=2000)
     names = sorted(path.name for path in Path(federated.uri, "Split-train").iterdir())

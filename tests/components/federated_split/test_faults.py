@@ -11,10 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import apache_beam as beam
 import pytest
 
 from components import FederatedExamples
+from components.federated_split import division
 from components.federated_split.blocks import Clients
+from components.federated_split.parameters import check_parameters
+from components.federated_split.records import read_records
 from errors import DataError, FedtfxError, IntegrityError
 from lineage.digests import tree_digest
 
@@ -90,6 +94,16 @@ def test_a_file_more_than_was_published_is_refused(examples, divide) -> None:
     shutil.copy(the_file(examples), the_file(examples).with_name("data_tfrecord-00001-of-00002"))
     with pytest.raises(IntegrityError, match="found other files"):
         divide(examples, **IID)
+
+
+def test_a_missing_file_is_refused_and_named(tmp_path) -> None:
+    files = [str(tmp_path / "gone.gz")]
+    request = division.Request("iid", check_parameters("iid", {"clients": 1}), 1)
+    with pytest.raises(DataError, match=r"expected TFRecords in .*gone\.gz, found no such file; put it back") as raised:
+        division.divide(files, str(tmp_path / "out"), request, beam.Pipeline)
+    assert "\n" not in str(raised.value)
+    with pytest.raises(DataError, match=r"gone\.gz, found no such file"):
+        list(read_records(files[0]))
 
 
 @contextmanager

@@ -16,16 +16,15 @@ from components.federated_split import division
 from lineage.digests import tree_digest
 
 ROOT = Path(__file__).parents[3]
-HOW = {
-    "strategy": "dirichlet",
+SIDES = {
     "clients": 12,
-    "alpha": 0.5,
     "label": "label",
     "holdout": 0.2,
     "holdout_clients": 2,
     "block_bytes": 2000,
     "shard_bytes": 8000,
 }
+STRATEGIES = {"dirichlet": {"alpha": 0.5}, "continuous": {"feature": "x", "strictness": 0.5}}
 # Naming any image keeps TFX from packing itself for the workers, which have it.
 NOT_PACKED = "--sdk_container_image=none"
 
@@ -78,10 +77,12 @@ def test_every_runner_and_bundle_order_gives_the_same_bytes(
         "processes": ["--direct_running_mode=multi_processing", "--direct_num_workers=2", NOT_PACKED],
         "portable": [*portable, f"--environment_config={workers}", NOT_PACKED],
     }
-    digests = set()
+    digests: dict[str, set[str]] = {strategy: set() for strategy in STRATEGIES}
     for files, (name, beam_args) in enumerate(runners.items(), 3):
         rng.shuffle(records)
-        federated = divide(write_examples(records, files=files, name=f"input-{name}"), out=name, beam_args=beam_args, **HOW)
-        digests.add(tree_digest(federated.uri))
-        assert {"Split-train", "Split-eval"} < {path.name for path in Path(federated.uri).iterdir()}
-    assert len(digests) == 1
+        examples = write_examples(records, files=files, name=f"input-{name}")
+        for strategy, own in STRATEGIES.items():
+            federated = divide(examples, strategy, out=f"{strategy}-{name}", beam_args=beam_args, **own, **SIDES)
+            digests[strategy].add(tree_digest(federated.uri))
+            assert {"Split-train", "Split-eval"} < {path.name for path in Path(federated.uri).iterdir()}
+    assert [len(found) for found in digests.values()] == [1, 1]

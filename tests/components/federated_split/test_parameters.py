@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,7 @@ def test_defaults_are_filled_in_and_none_counts_as_not_given() -> None:
     ("strategy", "parameters", "message"),
     [
         ("idd", {}, "split strategy out of by_key, continuous, .*, square, got 'idd'"),
+        (["iid"], {}, r"split strategy out of .*, got \['iid'\]"),
         ("iid", {}, "split parameter 'clients' for 'iid', got none"),
         ("iid", {"clients": 0}, "whole number of at least 1 as split parameter 'clients', got 0"),
         ("iid", {"clients": True}, "'clients', got True"),
@@ -67,6 +69,8 @@ def test_defaults_are_filled_in_and_none_counts_as_not_given() -> None:
         ("distribution", {"label": "y", "matrix": [[1, 2], [1]]}, r"equally long rows.*'matrix', got \[\[1, 2\], \[1\]\]"),
         ("distribution", {"label": "y", "matrix": [[1, -2]]}, "'matrix', got"),
         ("distribution", {"label": "y", "matrix": [[1, float("inf")]]}, "'matrix', got"),
+        ("distribution", {"label": "y", "matrix": [[0, 0], [0, 0]]}, "not all of them 0.*'matrix', got"),
+        ("distribution", {"label": "y", "matrix": {"a": [0.0], "b": [0]}}, "not all of them 0.*'matrix', got"),
         ("distribution", {"label": "y", "matrix": [1, 2]}, "'matrix', got"),
         ("distribution", {"label": "y", "matrix": [[]]}, "'matrix', got"),
         ("continuous", {"clients": 2, "feature": "x"}, "'strictness' for 'continuous', got none"),
@@ -80,7 +84,7 @@ def test_defaults_are_filled_in_and_none_counts_as_not_given() -> None:
         ("by_key", {"key": ""}, "the name of a feature as split parameter 'key', got ''"),
     ],
 )
-def test_wrong_parameters_are_refused_in_one_line(strategy: str, parameters: dict, message: str) -> None:
+def test_wrong_parameters_are_refused_in_one_line(strategy: Any, parameters: dict, message: str) -> None:
     with pytest.raises(DataError, match=message) as raised:
         check_parameters(strategy, parameters)
     assert "\n" not in str(raised.value)

@@ -110,6 +110,11 @@ WRONG = {
     "infinite": ([{"age": 1.0}] * 20 + [{"age": -math.inf}], "expected finite numbers, got NaN or infinity in 1 of 21"),
     "text": ([{"age": b"old"}] * 20, "expected numbers, got text in 20 of 20"),
     "several": ([{"age": [1.0, 2.0]}] * 20, "one value per example, got several in 20 of 20"),
+    "beyond float64": (
+        [{"age": 2**53 + 1}] * 2 + [{"age": n} for n in range(20)],
+        r"from -2\^53 to 2\^53, got others in 2 of 22",
+    ),
+    "far below": ([{"age": -(2**63)}] + [{"age": 1}] * 20, r"from -2\^53 to 2\^53, got others in 1 of 21"),
     "two types": ([{"age": 1.0}] * 15 + [{"age": 1}] * 5, "whole numbers in 5 and floats in 15 of 20"),
     "no difference": ([{"age": 4.0}] * 20, "expected different numbers to sort by, got the same one in all 20"),
     "few": ([{"age": 4.0}, {"age": 5.0}], r"at most as many clients as training examples \(2\), got 10"),

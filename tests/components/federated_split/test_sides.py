@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components import FederatedExamples
 from components.federated_split import sides
 from components.federated_split.blocks import Clients
 from errors import DataError, IntegrityError
@@ -65,6 +66,22 @@ def test_held_out_clients_are_never_trained_on(records, write_examples, divide) 
     assert len(train) == 15
     assert len(evaluation) == 5
     assert not train.keys() & evaluation.keys()
+
+
+def test_held_out_clients_can_be_told_from_the_others(records, write_examples, divide) -> None:
+    uri = divide(write_examples(records), **BY_KEY, holdout=0.3, holdout_clients=3).uri
+    train, evaluation = FederatedExamples.open(uri), FederatedExamples.open(uri, "eval")
+    assert train.held_out == []
+    assert len(evaluation.held_out) == 3
+    assert set(evaluation.held_out) == set(evaluation.clients) - set(train.clients)
+
+
+def test_clients_without_evaluation_examples_are_counted_and_warned_of(make_example, write_examples, divide, caplog) -> None:
+    given = write_examples([make_example(label=0, x=number) for number in range(60)])
+    federated = divide(given, strategy="iid", clients=20, label="label", holdout=0.3, holdout_clients=2)
+    bare = partition(federated.uri)["clients_without_evaluation_examples"]
+    assert bare == len(set(Clients.open(federated.uri).ids) - set(Clients.open(federated.uri, "eval").ids)) > 0
+    assert f"{bare} of 18 clients have no evaluation examples" in caplog.text
 
 
 def test_fraction_of_held_out_clients_is_of_those_with_examples(make_example, write_examples, divide) -> None:

@@ -66,3 +66,10 @@ def test_labels_may_be_text(make_example, write_examples, divide) -> None:
     how = {"matrix": {"bee": [3, 1], "ant": [1, 0]}, "label": "kind"}
     clients = Clients.open(divide(write_examples(records), "distribution", **how).uri)
     assert [clients.labels(client) for client in clients.ids] == [{"ant": 12, "bee": 9}, {"bee": 3}]
+
+
+def test_what_nobody_gets_is_told_by_a_warning_and_the_artifact(records, write_examples, divide, caplog) -> None:
+    federated = divide(write_examples(records), "distribution", **HOW["distribution"])
+    dropped = json.loads(Path(federated.uri, "partition.json").read_text())["dropped_examples"]
+    assert federated.get_int_custom_property("dropped") == dropped > 0
+    assert f"{dropped} of 600 examples go to nobody: all with one of 1 values of 'label'" in caplog.text

@@ -45,6 +45,7 @@ def expected(records: list[Record], block_bytes: int) -> tuple[bytes, list[dict]
                 "offset": len(shard),
                 "length": len(block),
                 "num_examples": len(group),
+                "held_out": group[0][0] == 1,
                 "labels": [{"label": label, "count": labels.count(label)} for label in sorted(set(labels))],
             }
         )
@@ -58,7 +59,7 @@ def test_blocks_and_index_do_not_depend_on_how_the_records_come(
 ) -> None:
     records = sorted(records, key=lambda record: record[0])
     file = io.BytesIO()
-    writer = ShardWriter(file, 7, block_bytes, IDS)
+    writer = ShardWriter(file, 7, block_bytes, IDS, np.array([False, True, False, False]))
     ends = sorted({*(cut for cut in cuts if cut < len(records)), 0, len(records)})
     for first, last in itertools.pairwise(ends):
         writer.add(rows(records[first:last]))

@@ -83,7 +83,7 @@ def write_clients(folder: Path) -> Callable[..., str]:
         split = blocks.split_folder(str(folder / name))
         split.mkdir(parents=True)
         with open(split / blocks.shard_name(0, 1), "wb") as file:
-            writer = ShardWriter(file, 0, block_bytes, pa.array(sorted(clients)))
+            writer = ShardWriter(file, 0, block_bytes, pa.array(sorted(clients)), np.zeros(len(clients), dtype=bool))
             for number, (_, records) in enumerate(sorted(clients.items())):
                 frames = pa.array([blocks.frame(record) for record in records], pa.large_binary())
                 writer.add(Rows(np.full(len(records), number), pa.nulls(len(records), pa.large_string()), frames))

@@ -104,6 +104,10 @@ def test_small_alpha_skews_labels_more_than_large_alpha(allot, table) -> None:
         ({"clients": 31, "alpha": 1.0}, r"at most as many clients as training examples \(30\), got 31"),
         ({"clients": 10, "alpha": 1.0, "min_examples": 4}, "at least 4 examples for each of 10 clients.*smaller min_examples"),
         ({"clients": 15, "alpha": 0.01, "min_examples": 1}, "1000 Dirichlet draws with alpha 0.01.*larger alpha"),
+        (
+            {"clients": 15, "alpha": {"a": 0.01, "b": 0.02, "c": 0.01}},
+            "draws with alpha 0.01 to 0.02 over 30 examples",
+        ),
         ({"clients": 15, "alpha": 1.7e308}, "alpha that floating point can draw with"),
         ({"clients": 3, "alpha": [1.0, 2.0]}, "a number for each of the 3 labels as split parameter 'alpha', got 2"),
         ({"clients": 3, "alpha": {"a": 1.0, "b": 1.0}}, "got none for 'c'; add it"),

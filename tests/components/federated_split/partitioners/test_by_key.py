@@ -58,7 +58,20 @@ def test_all_examples_of_a_key_stay_together(allot) -> None:
 
 @pytest.mark.parametrize("strategy", ["by_key", "grouped_by_key"])
 @pytest.mark.parametrize(
-    "pair", [["Anna", "anna"], ["anna", "anna "], [" a", "A"], ["Ann Lee", "ann  lee"], ["Ann\tLee", "Ann Lee"]]
+    "pair",
+    [
+        ["Anna", "anna"],
+        ["anna", "anna "],
+        [" a", "A"],
+        ["Ann Lee", "ann  lee"],
+        ["Ann\tLee", "Ann Lee"],
+        ["anna", "an\u200bna"],
+        ["anna", "\ufeffanna"],
+        ["\u00e9va", "e\u0301va"],
+        ["\uff41nna", "anna"],
+        ["anna\x00", "anna"],
+        ["Stra\u00dfe", "STRASSE"],
+    ],
 )
 def test_keys_that_look_alike_are_refused_without_being_named(strategy, pair, allot) -> None:
     parameters = {"group_size": 2} if strategy == "grouped_by_key" else {}
@@ -67,7 +80,7 @@ def test_keys_that_look_alike_are_refused_without_being_named(strategy, pair, al
     assert pair[1] not in str(raised.value)
 
 
-@pytest.mark.parametrize("key", ["", "  "])
+@pytest.mark.parametrize("key", ["", "  ", "\u200b", "\x00 \u2060"])
 def test_an_empty_key_is_refused(key, allot) -> None:
     with pytest.raises(DataError, match="got an empty one"):
         allot("by_key", [1, 1], strata=[key, "x"])

@@ -95,6 +95,29 @@ def test_each_client_first_gets_the_least_of_each_of_its_labels(allot, table) ->
     assert given.tolist() == [[5, 95, 0], [30, 30, 30]]
 
 
+def test_what_is_left_over_does_not_pile_up_at_the_first_clients(allot) -> None:
+    counts, ones = [15] * 200, [[1.0] * 10] * 200
+    sizes = allot("distribution", counts, matrix=ones).sizes
+    assert sizes.sum() == 3000
+    assert np.ptp(sizes) < 60
+    assert sizes.tolist() != allot("distribution", counts, 1, matrix=ones).sizes.tolist()
+
+
+def test_weights_may_be_as_large_as_floats_are(allot, table) -> None:
+    given = table(allot("distribution", [10, 8], matrix=[[1e308, 1e308], [1e308, 0.0]]), [10, 8])
+    assert given.tolist() == [[5, 5], [8, 0]]
+
+
+def test_every_power_law_client_gets_an_example_of_each_of_its_labels(allot, table) -> None:
+    matrix = table(allot("power_law", [100] * 5, clients=100, sigma=20.0), [100] * 5)
+    assert set((matrix > 0).sum(axis=0)) == {2}
+
+
+def test_power_law_may_give_nothing_where_that_is_asked_for(allot) -> None:
+    allocation = allot("power_law", [3, 300], clients=100, min_per_label=0)
+    assert allocation.sizes.sum() == 303
+
+
 def test_power_law_has_few_labels_each_and_very_unequal_sizes(allot, table) -> None:
     counts = [6000] * 10
     allocation = allot("power_law", counts, clients=1000, classes_per_client=2, min_per_label=5)
@@ -122,6 +145,13 @@ def test_power_law_has_few_labels_each_and_very_unequal_sizes(allot, table) -> N
             {"clients": 6, "classes_per_client": 2, "min_per_label": 3},
             "3 examples of label '0' for each of 4 clients, got 10 in all",
         ),
+        ("power_law", {"clients": 20, "classes_per_client": 2}, "1 examples of label '0' for each of 13 clients, got 10"),
+        (
+            "distribution",
+            {"matrix": [[1.0, 1.0]] * 3, "min_per_label": 2**62},
+            f"{2**62} examples of label '0'.* got 10 in all",
+        ),
+        ("distribution", {"matrix": [[1.0, 1.0]] * 3, "min_per_label": 2**70}, f"{2**70} examples of label '0'"),
         ("distribution", {"matrix": [[1.0]] * 2}, "a row of weights for each of the 3 labels.*'matrix', got 2"),
         ("distribution", {"matrix": {"0": [1.0], "1": [1.0]}}, "got none for '2'; add it"),
         ("distribution", {"matrix": {str(n): [1.0] for n in range(4)}}, "got one for '3', which no example has; drop it"),

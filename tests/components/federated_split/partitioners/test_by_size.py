@@ -101,6 +101,11 @@ def test_equal_parts_add_up_and_differ_by_at_most_one(total, parts) -> None:
         ("sizes", {"sizes": [50, 49]}, "add up to the 100 training examples, got 99; change them, or give fractions"),
         ("sizes", {"sizes": [50, 51]}, "add up to the 100 training examples, got 101"),
         ("sizes", {"sizes": [0.5, 0.4]}, r"add up to 1 \(fractions\), got 0.9"),
+        ("sizes", {"sizes": [2**63 - 1, 2**63 - 1, 102]}, f"add up to the 100 training examples, got {2**64 + 100}"),
+        ("linear", {"clients": 10**13}, "got 10000000000000; use fewer clients"),
+        ("square", {"clients": 10**13}, "got 10000000000000; use fewer clients"),
+        ("exponential", {"clients": 10**13}, "got 10000000000000; use fewer clients"),
+        ("lognormal", {"clients": 10**13, "sigma": 1.0}, "got 10000000000000; use fewer clients"),
         ("sizes", {"sizes": [1] * 101}, "got 101; use fewer clients"),
     ],
 )
