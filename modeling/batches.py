@@ -32,9 +32,22 @@ def dataset(module: ModelModule, patterns: Sequence[str], *, batch_size: int, sh
     """
     import tensorflow as tf
 
-    files = sorted(name for pattern in patterns for name in tf.io.gfile.glob(pattern))
-    records = tf.data.TFRecordDataset(files, compression_type="GZIP")
+    records = _records(patterns)
     if shuffle_seed is not None:
         records = records.shuffle(50_000, seed=shuffle_seed)
     batches = records.batch(batch_size)
     return batches.map(lambda serialized: parse(module, serialized), num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+
+def count(patterns: Sequence[str]) -> int:
+    """Returns how many records gzipped TFRecords hold; reads them all."""
+    import numpy as np
+
+    return int(_records(patterns).reduce(np.int64(0), lambda total, _: total + 1))
+
+
+def _records(patterns: Sequence[str]) -> Any:
+    import tensorflow as tf
+
+    files = sorted(name for pattern in patterns for name in tf.io.gfile.glob(pattern))
+    return tf.data.TFRecordDataset(files, compression_type="GZIP")

@@ -14,7 +14,11 @@ from modeling.sample import sample_batch
 # More than one, so that a function that mixes up examples and features is found out.
 _BATCH = 2
 # What a trainer or its records use these names for.
-_TAKEN_METRIC_NAMES = {"loss", "num_examples", "num_batches", "round", "clients", "examples", "seconds"}
+_TAKEN_METRIC_NAMES = {
+    *("loss", "num_examples", "num_batches", "round", "sampled", "clients", "late", "excluded", "examples", "left_out"),
+    *("attempts", "largest_share", "seconds", "cohort", "bytes_up", "clip", "clipped", "zeroed"),
+    *("noise_std", "unclipped", "epsilon_rdp"),
+}
 
 
 def check(module: ModelModule) -> None:

@@ -6,8 +6,8 @@ A model module is one importable file of plain functions, used by both trainers,
     LABEL_KEY     name of the label in FEATURES
     preprocess    (raw: dict of name -> [batch, ...] tensor, without the label) -> x; pure TensorFlow ops, no state:
                   tensors, variables and tables made outside of it are out of reach where clients are
-    build_model   () -> tf.keras.Model: fresh, built, uncompiled, without BatchNormalization; Dropout and other layers that draw
-                  at random do so anew in each federated training, whatever the seed
+    build_model   () -> tf.keras.Model: fresh, built, uncompiled, without BatchNormalization; layers of Keras that draw at
+                  random, such as Dropout, are seeded, while tf.random called by itself is not
     build_loss    () -> tf.keras.losses.Loss
     build_metrics () -> list of tf.keras.metrics.Metric
     run_fn        (fn_args) -> None: `centralised.train(fn_args, __name__)`

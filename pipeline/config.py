@@ -18,11 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar
 
-from components.federated_split.parameters import ALLOWED, COMMON, EITHER, REQUIRED, strategy_parameters
-from components.federated_split.partitioners import PARTITIONERS
 from errors import ConfigError
+from pipeline.split_config import SplitConfig
 from pipeline.strict_yaml import (
-    Check,
     Section,
     build,
     dotted,
@@ -39,14 +37,9 @@ from pipeline.strict_yaml import (
     whole,
     wrong,
 )
-
-SPLIT_PARAMETERS: dict[str, dict[str, Any]] = {
-    strategy: {**strategy_parameters(strategy), **COMMON} for strategy in PARTITIONERS
-}
-"""Per strategy, the parameters of `split` that it uses and their defaults."""
+from pipeline.train_config import TrainConfig
 
 FORMATS = ("csv", "tfrecord", "parquet", "idx", "digits")
-ALGORITHMS = ("fedavg",)
 
 Count = Annotated[int, whole(1)]
 Rate = Annotated[float, number(above=0)]
@@ -105,112 +98,16 @@ class DataConfig(Section):
             raise ConfigError("data.splits: format 'digits' has no files to match; give shares, such as {train: 4, eval: 1}")
 
 
-def _split_parameter(name: str) -> Check:
-    expected, read_value = ALLOWED[name]
-
-    def check(key: str, value: Any) -> Any:
-        try:
-            return None if value is None else read_value(value)
-        except (ValueError, OverflowError):
-            raise wrong(key, expected, value) from None
-
-    return check
-
-
-@dataclass(frozen=True)
-class SplitConfig(Section):
-    """How the training examples are divided among clients. What a strategy does not use is None."""
-
-    SECTION: ClassVar[str] = "split"
-    strategy: Annotated[str, one_of(*SPLIT_PARAMETERS)]
-    clients: Annotated[int | None, _split_parameter("clients")] = None
-    sizes: Annotated[list[int] | list[float] | None, _split_parameter("sizes")] = None
-    """Examples of each client: whole numbers that add up to all, or fractions that add up to 1."""
-    min_examples: Annotated[int | None, _split_parameter("min_examples")] = None
-    sigma: Annotated[float | None, _split_parameter("sigma")] = None
-    """Standard deviation of the logarithm of what is drawn: the larger, the more unequal."""
-    alpha: Annotated[float | list[float] | dict[str, float] | None, _split_parameter("alpha")] = None
-    """Concentration of the Dirichlet distribution, one or one per label: the smaller, the more the clients' labels differ."""
-    self_balancing: Annotated[bool | None, _split_parameter("self_balancing")] = None
-    shards_per_client: Annotated[int | None, _split_parameter("shards_per_client")] = None
-    classes_per_client: Annotated[int | None, _split_parameter("classes_per_client")] = None
-    assignment: Annotated[str | None, _split_parameter("assignment")] = None
-    """How classes are assigned to clients."""
-    matrix: Annotated[list[list[float]] | dict[str, list[float]] | None, _split_parameter("matrix")] = None
-    """Labels x clients: in which proportions each label's examples are shared out."""
-    min_per_label: Annotated[int | None, _split_parameter("min_per_label")] = None
-    feature: Annotated[str | None, _split_parameter("feature")] = None
-    """The numeric feature to sort by."""
-    strictness: Annotated[float | None, _split_parameter("strictness")] = None
-    key: Annotated[str | None, _split_parameter("key")] = None
-    """The feature whose value names the client."""
-    group_size: Annotated[int | None, _split_parameter("group_size")] = None
-    remainder: Annotated[str | None, _split_parameter("remainder")] = None
-    """What becomes of the keys that do not fill a group."""
-    sort_keys: Annotated[bool | None, _split_parameter("sort_keys")] = None
-    label: Annotated[str | None, _split_parameter("label")] = None
-    """The feature to stratify by and to count; None: the module's LABEL_KEY."""
-    holdout: Annotated[float | None, _split_parameter("holdout")] = None
-    """Fraction of every client's examples that is kept for evaluation."""
-    holdout_clients: Annotated[int | float | None, _split_parameter("holdout_clients")] = None
-    """How many clients (below 1: which fraction of them) are never trained on."""
-
-    def validate(self) -> None:
-        used = SPLIT_PARAMETERS[self.strategy]
-        for name in (f.name for f in dataclasses.fields(self) if f.name != "strategy"):
-            given = getattr(self, name)
-            if name in used:
-                self._set(name, self._or_default(name, given, used[name]))
-            elif given is not None:
-                users = ", ".join(strategy for strategy, names in SPLIT_PARAMETERS.items() if name in names)
-                raise ConfigError(f"split.{name}: not used by strategy {self.strategy!r}, only by {users}; got {given!r}")
-        either = EITHER.get(self.strategy, ())
-        if either and sum(getattr(self, name) is not None for name in either) != 1:
-            raise ConfigError(f"split: strategy {self.strategy!r} needs exactly one of {' and '.join(either)}")
-
-    def _or_default(self, name: str, given: object, default: object) -> object:
-        if given is None and default is REQUIRED:
-            raise ConfigError(f"split.{name}: required by strategy {self.strategy!r}")
-        return default if given is None else given
-
-    def parameters(self) -> dict[str, Any]:
-        """Returns what the chosen strategy uses, by name."""
-        return {name: getattr(self, name) for name in SPLIT_PARAMETERS[self.strategy]}
-
-    def known_clients(self) -> tuple[str, int] | None:
-        """Returns which key says how many clients there are, and how many; None where the data decides."""
-        if self.clients is not None:
-            return "split.clients", self.clients
-        if self.sizes is not None:
-            return "the clients in split.sizes", len(self.sizes)
-        if self.matrix is not None:
-            rows = list(self.matrix.values() if isinstance(self.matrix, Mapping) else self.matrix)
-            return "the clients in split.matrix", len(rows[0])
-        return None
-
-
 @dataclass(frozen=True)
 class BaselineConfig(Section):
-    """The centralised training that the federated one is compared with."""
+    """The centralised training: what the federated one is compared with, may begin with, or is replaced by."""
 
     SECTION: ClassVar[str] = "baseline"
     epochs: Count = 10
     batch_size: Count = 32
     learning_rate: Rate = 0.001
-
-
-@dataclass(frozen=True)
-class TrainConfig(Section):
-    """The federated training."""
-
-    SECTION: ClassVar[str] = "train"
-    rounds: Count
-    clients_per_round: Count
-    algorithm: Annotated[str, one_of(*ALGORITHMS)] = "fedavg"
-    local_epochs: Count = 1
-    batch_size: Count = 20
-    client_learning_rate: Rate = 0.1
-    server_learning_rate: Rate = 1.0
+    stop_at: Annotated[float | None, optional(number(above=0, most=1))] = None
+    """Stops as soon as the module's first metric reaches this on the eval split; None: after all epochs."""
 
 
 @dataclass(frozen=True)
@@ -281,14 +178,15 @@ class GateConfig(Section):
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PipelineConfig(Section):
     """All that a run computes."""
 
     name: Annotated[str, text(r"[a-z0-9][a-z0-9-]{0,62}", "1 to 63 of a-z, 0-9 and -, not - at first")]
     model: Annotated[str, _module]
     data: DataConfig
-    split: SplitConfig
+    split: SplitConfig | None = None
+    """None only where nothing is federated."""
     train: TrainConfig
     gate: GateConfig
     baseline: BaselineConfig = field(default_factory=BaselineConfig)
@@ -297,14 +195,22 @@ class PipelineConfig(Section):
     def validate(self) -> None:
         if self.name == "logs":  # artifacts lie in `{root}/{name}`, and logs in `{root}/logs`
             raise wrong("name", "another name than that of the folder of logs", self.name)
-        known, sampled, held_out = self.split.known_clients(), self.train.clients_per_round, self.split.holdout_clients
-        if known is None:
-            return
-        where, most = known
-        if isinstance(held_out, int) and held_out > 0:
-            where, most = f"{where} less split.holdout_clients", most - held_out
-        if sampled > most:
-            raise ConfigError(f"train.clients_per_round: expected at most {where} ({most}), got {sampled}")
+        if self.split is not None:
+            self._check_training_against(self.split)
+        elif self.train.federated:
+            raise ConfigError("missing key 'split'; it has no default, and only train.mode 'centralised' does without")
+
+    def _check_training_against(self, split: SplitConfig) -> None:
+        known, held_out = split.known_clients(), split.holdout_clients
+        if known is not None:
+            where, most = known
+            if isinstance(held_out, int) and held_out > 0:
+                where, most = f"{where} less split.holdout_clients", most - held_out
+            self.train.check_population(where, most)
+        if self.train.evaluation and self.train.evaluation.every and not (split.holdout or held_out):
+            raise ConfigError(
+                "train.evaluation.every: nothing is held out to evaluate on; set split.holdout or holdout_clients"
+            )
 
 
 def from_dict(tree: Mapping[str, Any]) -> PipelineConfig:

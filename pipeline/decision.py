@@ -20,18 +20,18 @@ class Decision:
     reasons: tuple[str, ...]
 
 
-def decide(gate: GateConfig, blessed: bool, validation: Any, federated: Metrics | None, served: Metrics | None) -> Decision:
+def decide(gate: GateConfig, blessed: bool, validation: Any, candidate: Metrics | None, served: Metrics | None) -> Decision:
     """Puts a verdict into words.
 
     Args:
       gate: the config's gate.
       blessed: the blessing that the Evaluator wrote.
       validation: its tfma ValidationResult.
-      federated: overall metrics of the model under test, by TFMA's names.
+      candidate: overall metrics of the model under test, by TFMA's names.
       served: the same of the served model; None if nothing is served, or nothing but the model under test.
     """
     if blessed:
-        return Decision(True, tuple(_passed(gate, federated or {}, served)))
+        return Decision(True, tuple(_passed(gate, candidate or {}, served)))
     refusals = tuple(_failures(gate, validation, served))
     return Decision(
         False, refusals or ("the Evaluator gave neither a blessing nor a reason; expected one of them, see the log",)
@@ -58,16 +58,16 @@ def metrics_of(evaluation_uri: str, model_name: str) -> Metrics | None:
     return values or None
 
 
-def _passed(gate: GateConfig, federated: Metrics, served: Metrics | None) -> Iterator[str]:
+def _passed(gate: GateConfig, candidate: Metrics, served: Metrics | None) -> Iterator[str]:
     for metric, bounds in gate.thresholds.items():
-        for name in _observed_names(metric, federated):
-            yield f"{metric} is {federated[name]:.4f}; required {_required(bounds.min, bounds.max)}"
+        for name in _observed_names(metric, candidate):
+            yield f"{metric} is {candidate[name]:.4f}; required {_required(bounds.min, bounds.max)}"
     for metric, bounds in gate.change.items():
         if served is None:
             yield f"the change of {metric} was not checked: no other model is served to compare with"
             continue
-        for name in _observed_names(metric, federated):
-            yield f"the change of {metric} is {federated[name] - served[name]:+.4f}; required {_required_change(bounds)}"
+        for name in _observed_names(metric, candidate):
+            yield f"the change of {metric} is {candidate[name] - served[name]:+.4f}; required {_required_change(bounds)}"
 
 
 def _observed_names(metric: str, values: Metrics) -> list[str]:

@@ -44,6 +44,11 @@ class Environment:
         """Folder of one pipeline's artifacts: `{root}/{name}/{node}/{output}/{execution id}`."""
         return os.path.join(self.root, name)
 
+    @property
+    def state_dir(self) -> str:
+        """Folder of what federated trainings keep between executions: checkpoints, privacy ledgers of populations."""
+        return os.path.join(self.root, ".federated_trainer")
+
     def model_dir(self, name: str) -> str:
         """Folder of one pipeline's served versions."""
         return os.path.join(self.serving_root, name)

@@ -11,12 +11,13 @@ from typing import Any, TextIO
 
 from components.beam_errors import cause_of
 from errors import ConfigError, DataError, FedtfxError
-from modeling import check, contract
+from modeling import check, contract, stopping
 from pipeline import dead_runs, execution, gate, places, provenance
 from pipeline.config import DataConfig, PipelineConfig
 from pipeline.environment import Environment
 from pipeline.interruption import MESSAGE
 from pipeline.progress import Progress, logged_to, show
+from pipeline.strict_yaml import guess
 from pipeline.summary import Summary, as_text, summarise, unfinished
 
 logger = logging.getLogger(__name__)
@@ -96,15 +97,27 @@ def _prepare(config: PipelineConfig, environment: Environment, run_id: str, scre
 
 
 def lint(config: PipelineConfig) -> None:
-    """Refuses, before anything runs, what could not work: the model module, the gate's metrics and features, no data.
+    """Refuses, before anything runs, what could not work: the model module, metrics, the gate's features, no data.
 
     Raises:
       ConfigError: one line.
     """
     module = contract.load(config.model)
     check.check(module)
+    _check_metrics(config, module)
     gate.lint(config.gate, [*module.features], module.label_key)
     _check_data(config.data)
+
+
+def _check_metrics(config: PipelineConfig, module: contract.ModelModule) -> None:
+    """Refuses metrics to stop or to choose by that the module does not have."""
+    if config.baseline.stop_at is not None:
+        stopping.stopping_metric(module)
+    chosen = config.train.evaluation.metric if config.train.evaluation else None
+    known = ["loss", *(metric.name for metric in module.build_metrics())]
+    if chosen is not None and chosen not in known:
+        hint = guess(chosen, known) or ";"
+        raise ConfigError(f"train.evaluation.metric: no metric {chosen!r}{hint} known: {', '.join(known)}")
 
 
 def _check_data(data: DataConfig) -> None:

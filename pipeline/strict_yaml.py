@@ -7,6 +7,7 @@ runs every check, so no instance holds nonsense. `read`, `put` and `build` take 
 
 import dataclasses
 import difflib
+import inspect
 import math
 import os
 import re
@@ -23,6 +24,9 @@ Check = Callable[[str, Any], Any]
 """Takes a dotted key and the value given for it; returns the value to store, or raises ConfigError."""
 
 S = TypeVar("S", bound="Section")
+
+REQUIRED = inspect.Parameter.empty
+"""Stands for the default of a key that has none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +45,40 @@ class Section:
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)  # the way round `frozen`, for use at construction only
+
+    def _keep_used(self, by: str, options: Mapping[str, Mapping[str, Any]], remedy: str = "") -> None:
+        """Fills in the defaults of the keys that a choice uses; what it does not use must be None.
+
+        Args:
+          by: the key that holds the choice.
+          options: choice -> the keys it uses -> their defaults, or REQUIRED.
+          remedy: added to the error for a key that is not used.
+
+        Raises:
+          ConfigError: a key is given that the choice does not use, or one that it requires is not.
+        """
+        chosen = getattr(self, by)
+        used = options[chosen]
+        for name in dict.fromkeys(name for option in options.values() for name in option):
+            given = getattr(self, name)
+            if given is None and used.get(name) is REQUIRED:
+                raise ConfigError(f"{dotted(self.SECTION, name)}: required by {by} {chosen!r}")
+            if given is None:
+                self._set(name, used.get(name))
+            elif name not in used:
+                users = ", ".join(option for option, names in options.items() if name in names)
+                raise ConfigError(
+                    f"{dotted(self.SECTION, name)}: not used by {by} {chosen!r}, only by {users}; got {shown(given)}{remedy}"
+                )
+
+    def _used_with(self, condition: str, holds: bool, **defaults: Any) -> None:
+        """Fills in defaults of keys that are used under a condition, and refuses them where it does not hold."""
+        for name, default in defaults.items():
+            given = getattr(self, name)
+            if not holds and given is not None:
+                raise ConfigError(f"{dotted(self.SECTION, name)}: used only with {condition}; got {shown(given)}")
+            if holds and given is None:
+                self._set(name, default)
 
 
 def _hints(section: type[Section]) -> dict[str, Any]:
@@ -67,9 +105,11 @@ def whole(low: int, high: int | None = None) -> Check:
     return check
 
 
-def number(above: float = -math.inf) -> Check:
-    """Allows a finite number greater than `above`; whole numbers become floats."""
-    allowed = "a finite number" if above == -math.inf else f"a finite number above {above:g}"
+def number(above: float = -math.inf, *, least: float = -math.inf, below: float = math.inf, most: float = math.inf) -> Check:
+    """Allows a finite number above `above`, of at least `least`, and so on; whole numbers become floats."""
+    ends = {"above": above, "of at least": least, "below": below, "of at most": most}
+    named = " and ".join(f"{end} {value:g}" for end, value in ends.items() if math.isfinite(value))
+    allowed = f"a finite number {named}".strip()
 
     def check(key: str, value: Any) -> float:
         if type(value) not in (int, float):
@@ -78,9 +118,20 @@ def number(above: float = -math.inf) -> Check:
             result = float(value)
         except OverflowError:
             raise wrong(key, allowed, value) from None
-        if not math.isfinite(result) or result <= above:
+        if not (math.isfinite(result) and above < result < below and least <= result <= most):
             raise wrong(key, allowed, value)
         return result
+
+    return check
+
+
+def flag() -> Check:
+    """Allows true or false."""
+
+    def check(key: str, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise wrong(key, "true or false", value)
+        return value
 
     return check
 
@@ -137,6 +188,8 @@ def wrong(key: str, expected: str, value: object) -> ConfigError:
 
 def shown(value: object) -> str:
     """Returns a value as an error message shows it: as YAML spells it, on one line, at most 80 characters."""
+    if isinstance(value, Section):
+        value = {key: inner for key, inner in dataclasses.asdict(value).items() if inner is not None}
     spelled = {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else repr(value)
     return spelled if len(spelled) <= 80 else f"{spelled[:77]}..."
 
@@ -170,7 +223,8 @@ def only_known(section: str, given: object, known: Collection[str]) -> dict[str,
 def build(section: type[S], given: object) -> S:
     """Returns a section made from a mapping, its sub-sections made from the mappings inside it.
 
-    A sub-section that is there but empty (all its lines commented out) counts as one without keys.
+    A sub-section that is there but empty (all its lines commented out) counts as one without keys, or as none where there need
+    not be one.
 
     Raises:
       ConfigError: a key is unknown or missing, or a check refuses a value.
@@ -182,9 +236,16 @@ def build(section: type[S], given: object) -> S:
         if required and field.name not in values:
             raise ConfigError(f"missing key {dotted(section.SECTION, field.name)!r}; it has no default")
     for name, value in values.items():
-        if isinstance(hints[name], type) and issubclass(hints[name], Section):
-            values[name] = build(hints[name], {} if value is None else value)
+        inner = section_in(hints[name])
+        if inner is not None and not (value is None and inner is not hints[name]):
+            values[name] = build(inner, {} if value is None else value)
     return section(**values)
+
+
+def section_in(hint: Any) -> type[Section] | None:
+    """Returns the section in a field's type, which is the section itself or `Section | None`; None if there is none in it."""
+    candidates = [hint, *typing.get_args(hint)]
+    return next((each for each in candidates if isinstance(each, type) and issubclass(each, Section)), None)
 
 
 # From a file to a mapping

@@ -8,11 +8,13 @@ import math
 import os
 import shlex
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.federated_trainer.privacy.accounting import NOT_COVERED
 from pipeline.config import PipelineConfig
 from pipeline.decision import Decision, Metrics, decide, metrics_of
 from pipeline.environment import Environment
@@ -20,6 +22,7 @@ from pipeline.execution import NodeResult, executions_of_run
 from pipeline.places import shown
 
 logger = logging.getLogger(__name__)
+_MODELS = {"federated": "federated", "centralised": "centralised", "warm_start": "warm-started federated"}
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,13 @@ class Summary:
       run_id: the run's name in ML Metadata.
       decision: the gate's.
       pushed: version, path, and whether it is new; None when the model did not go live. A run that fails later keeps it.
-      metrics: overall metrics of the models `federated`, `baseline` and `served`; None for one that does not exist.
+      metrics: overall metrics of the models `federated`, `baseline` and `served`; None for one that does not exist. In mode
+        centralised the model under test is `baseline`.
       nodes: a result per node.
       paths: root, metadata, log, tensorboard, report, partition (the picture of the split).
-      split: how the examples are divided, in a line; None when that is not known.
+      split: how the examples are divided, in a line; None when that is not known, or they are not.
+      mode: the config's train.mode.
+      privacy: what differential privacy promises of the model, as its properties have it; None without.
     """
 
     run_id: str
@@ -43,6 +49,8 @@ class Summary:
     nodes: Sequence[NodeResult]
     paths: Mapping[str, str | None]
     split: str | None = None
+    mode: str = "federated"
+    privacy: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Returns the documented layout of `--json`."""
@@ -50,15 +58,16 @@ class Summary:
             "run_id": self.run_id,
             "decision": {"blessed": self.decision.blessed, "reasons": list(self.decision.reasons)},
             "pushed": dict(self.pushed) if self.pushed else None,
-            "metrics": {model: _finite(values) if values else None for model, values in self.metrics.items()},
+            "metrics": {model: _jsonable(values) if values else None for model, values in self.metrics.items()},
+            "privacy": {**_jsonable(self.privacy), "not_covered": NOT_COVERED} if self.privacy else None,
             "nodes": [{"id": node.id, "state": node.state, "seconds": round(node.seconds, 3)} for node in self.nodes],
             "paths": dict(self.paths),
         }
 
 
-def _finite(values: Metrics) -> dict[str, float | None]:
+def _jsonable(values: Mapping[str, Any]) -> dict[str, Any]:
     """JSON has no NaN and no infinity; they become null."""
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+    return {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()}
 
 
 def unfinished(environment: Environment, run_id: str, nodes: Sequence[NodeResult], log: str, reason: str) -> Summary:
@@ -103,24 +112,31 @@ def summarise(config: PipelineConfig, environment: Environment, run_id: str, nod
 
     with metadata.Metadata(environment.metadata_connection()) as handle:
         outputs = {node.id: outputs_of(handle.store, node.execution_id) for node in nodes if node.execution_id is not None}
+    candidate, federated = "federated" if config.train.federated else "baseline", config.train.federated
     evaluation = outputs["Evaluator"]["evaluation"].uri
-    metrics = {
-        "federated": metrics_of(evaluation, tfma.CANDIDATE_KEY),
-        "baseline": metrics_of(outputs["BaselineEvaluator"]["evaluation"].uri, tfma.CANDIDATE_KEY),
+    metrics: dict[str, Metrics | None] = {
+        "federated": None,
+        "baseline": metrics_of(outputs["BaselineEvaluator"]["evaluation"].uri, tfma.CANDIDATE_KEY) if federated else None,
         "served": metrics_of(evaluation, tfma.BASELINE_KEY),
+        candidate: metrics_of(evaluation, tfma.CANDIDATE_KEY),
     }
     blessed = outputs["Evaluator"]["blessing"].custom_properties["blessed"].int_value == 1
     validation = tfma.load_validation_result(evaluation)
-    divided = outputs["FederatedSplit"]["federated_examples"].uri
-    found = {"tensorboard": outputs["FederatedTrainer"]["model_run"].uri, "partition": os.path.join(divided, "partition.svg")}
+    divided = outputs["FederatedSplit"]["federated_examples"].uri if federated else None
+    found = {
+        "tensorboard": outputs["FederatedTrainer" if federated else "Trainer"]["model_run"].uri,
+        "partition": os.path.join(divided, "partition.svg") if divided else None,
+    }
     return Summary(
         run_id=run_id,
-        decision=decide(config.gate, blessed, validation, metrics["federated"], metrics["served"]),
+        decision=decide(config.gate, blessed, validation, metrics[candidate], metrics["served"]),
         pushed=_pushed(outputs["Pusher"]["pushed_model"].custom_properties),
         metrics=metrics,
         nodes=tuple(nodes),
         paths={**_fixed_paths(environment, log), **found},
-        split=split_in_a_line(divided),
+        split=split_in_a_line(divided) if divided else None,
+        mode=config.train.mode,
+        privacy=_privacy_of(outputs["FederatedTrainer"]["model"].custom_properties) if federated else None,
     )
 
 
@@ -165,9 +181,9 @@ def _pushed(properties: Any) -> dict[str, Any] | None:
 
 def as_text(summary: Summary, environment: Environment) -> str:
     """Returns the summary for a person: metrics side by side, the decision and why, where all of it is, what to type next."""
-    return "\n".join(
-        ["", *_table(summary.metrics), "", *_verdict(summary), "", *_places(summary, environment), "", *_next(summary)]
-    )
+    named = {"baseline": "centralised"} if summary.mode == "centralised" else {}
+    columns = {named.get(model, model): values for model, values in summary.metrics.items()}
+    return "\n".join(["", *_table(columns), "", *_verdict(summary), "", *_places(summary, environment), "", *_next(summary)])
 
 
 def _table(metrics: Mapping[str, Metrics | None]) -> list[str]:
@@ -186,10 +202,29 @@ def _cell(values: Metrics, name: str) -> str:
 
 def _verdict(summary: Summary) -> list[str]:
     reasons = [f"    {reason}" for reason in summary.decision.reasons]
+    model = f"the {_MODELS[summary.mode]} model"
     if summary.pushed is None:
-        return ["  REFUSED: the federated model does not go live; what is served is untouched.", *reasons]
+        return [f"  REFUSED: {model} does not go live; what is served is untouched.", *reasons]
     how = "pushed as" if summary.pushed["new"] else "already served as"
-    return [f"  BLESSED: the federated model is {how} version {summary.pushed['version']}.", *reasons]
+    return [f"  BLESSED: {model} is {how} version {summary.pushed['version']}.", *reasons]
+
+
+def _privacy(summary: Summary) -> list[str]:
+    if summary.privacy is None:
+        return []
+    promised = "epsilon {epsilon:.4g}, with all trainings before it on these clients {epsilon_total:.4g} ({privacy_unit})"
+    lines = textwrap.wrap(NOT_COVERED, 110)
+    seeded = ["noise is seeded: it protects from nobody who knows the seed"] if summary.privacy["noise"] == "seeded" else []
+    told = [promised.format(**summary.privacy), *seeded, *lines]
+    return [f"  {'privacy':<12} {told[0]}", *(f"  {'':<12} {line}" for line in told[1:])]
+
+
+def _privacy_of(properties: Any) -> dict[str, Any] | None:
+    """The promise that FederatedTrainer recorded with a model."""
+    if "epsilon" not in properties:
+        return None
+    numbers = {key: properties[key].double_value for key in ("epsilon", "epsilon_total", "delta", "noise_multiplier")}
+    return {**numbers, **{key: properties[key].string_value for key in ("privacy_unit", "noise")}}
 
 
 def _places(summary: Summary, environment: Environment) -> list[str]:
@@ -201,13 +236,14 @@ def _places(summary: Summary, environment: Environment) -> list[str]:
         "log": summary.paths["log"],
         "TensorBoard": summary.paths["tensorboard"],
     }
-    return [*split, *(f"  {name:<12} {shown(place)}" for name, place in places.items() if place)]
+    return [*split, *_privacy(summary), *(f"  {name:<12} {shown(place)}" for name, place in places.items() if place)]
 
 
 def _next(summary: Summary) -> list[str]:
     if summary.pushed is None:
         logs = shown(str(summary.paths["tensorboard"]))
-        return ["  Next: look at the rounds with", f"    {_command('tensorboard', '--logdir', logs)}"]
+        what = "epochs" if summary.mode == "centralised" else "rounds"
+        return [f"  Next: look at the {what} with", f"    {_command('tensorboard', '--logdir', logs)}"]
     model = shown(summary.pushed["path"])
     return [
         "  Next: see what the served model answers to with",

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline import config as configuration
+from pipeline.strict_yaml import section_in
 
 ROOT = Path(__file__).parents[1]
 
 
 def _keys(section: type, prefix: str = "") -> Iterator[str]:
+    hints = typing.get_type_hints(section)
     for field in dataclasses.fields(section):
-        inner = getattr(configuration, f"{field.name.capitalize()}Config", None)
+        inner = section_in(hints[field.name])
         if inner:
-            yield from _keys(inner, f"{field.name}.")
+            yield from _keys(inner, f"{prefix}{field.name}.")
         else:
             yield prefix + field.name
 
@@ -27,8 +30,8 @@ def test_config_table_lists_every_key_and_no_other() -> None:
     table = (ROOT / "README.md").read_text(encoding="utf-8").split("## The config")[1].split("\n## ")[0]
     listed: list[str] = []
     for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):
-        for key in re.findall(r"`([a-z_.]+)`", re.sub(r"\(.*?\)", "", row)):  # defaults stand in brackets
-            section = listed[-1].split(".")[0] if key.startswith(".") else ""
+        for key in re.findall(r"`([a-z_.0-9]+)`", re.sub(r"\(.*?\)", "", row)):  # defaults stand in brackets
+            section = listed[-1].rpartition(".")[0] if key.startswith(".") else ""
             listed.append(section + key)
     assert sorted(listed) == sorted(_keys(configuration.PipelineConfig))
 

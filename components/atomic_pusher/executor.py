@@ -13,7 +13,7 @@ from tfx.components.util import model_utils
 from tfx.proto import pusher_pb2
 from tfx.types import artifact, artifact_utils
 from tfx.types import standard_component_specs as keys
-from tfx.utils import proto_utils
+from tfx.utils import json_utils, proto_utils
 
 from components.atomic_pusher import evaluations, spec
 from errors import IntegrityError, PushError
@@ -44,8 +44,8 @@ class Executor(stock_executor.Executor):
             raise PushError(f"nothing is pushed after a failure in the same run: expected none, got {failed}; see the log.")
         model, blessing = _required(input_dict, keys.MODEL_KEY), _required(input_dict, keys.MODEL_BLESSING_KEY)
         destination = _destination(exec_properties)
-        _check_digest(keys.MODEL_KEY, model)
-        _check_digest(keys.MODEL_BLESSING_KEY, blessing)
+        _check_digest(model, _model_node(exec_properties))
+        _check_digest(blessing, spec.MADE_BY[keys.MODEL_BLESSING_KEY])
         for node_id, uri in json.loads(exec_properties.get(spec.EVALUATIONS) or "{}").items():
             evaluations.check(node_id, uri)
         reason = _refusal(model, blessing, input_dict.get(keys.INFRA_BLESSING_KEY))
@@ -67,12 +67,17 @@ def _destination(exec_properties: dict[str, Any]) -> str:
     return destination.filesystem.base_directory
 
 
-def _check_digest(key: str, checked: artifact.Artifact) -> None:
+def _model_node(exec_properties: dict[str, Any]) -> str:
+    custom = json_utils.loads(exec_properties.get(keys.CUSTOM_CONFIG_KEY) or "null") or {}
+    return str(custom.get(spec.MODEL_NODE, spec.MADE_BY[keys.MODEL_KEY]))
+
+
+def _check_digest(checked: artifact.Artifact, node_id: str) -> None:
     expected = checked.get_string_custom_property(spec.DIGEST)
     if expected and not layout.holds(checked.uri, expected):
         raise IntegrityError(
             f"{checked.type_name} {checked.id} at {checked.uri} was altered after it was published: "
-            f"expected digest {expected}, got another; {_again(key)}"
+            f"expected digest {expected}, got another; run again with --from {node_id}."
         )
 
 

@@ -15,5 +15,8 @@ PUSH_ID = "push_id"  # string: fresh in every run
 FAILED_NODES = "failed_nodes"  # string: ids of this run's nodes that failed, joined with ", "
 EVALUATIONS = "evaluations"  # string: JSON, id of a node of this run -> uri of its ModelEvaluation
 
-# Input -> id of the node that makes it, which an error tells to execute again.
+# Key of custom_config: id of the node that makes the model, which an error tells to execute again.
+MODEL_NODE = "model_node"
+
+# Input -> id of the node that makes it, if custom_config does not say otherwise.
 MADE_BY = {"model": "FederatedTrainer", "model_blessing": "Evaluator"}

@@ -179,6 +179,11 @@ class Clients:
             counts.update({entry["label"]: entry["count"] for entry in block})
         return dict(sorted(counts.items()))
 
+    def all_labels(self) -> list[str]:
+        """Returns the labels of all examples, each once, sorted; empty when no label was named for the split."""
+        entries = self._labels.combine_chunks().flatten()
+        return sorted(set(entries.field("label").unique().to_pylist())) if len(entries) else []
+
     def blocks(self, client_id: str) -> np.ndarray:
         """Returns int64[n_blocks, 3]: shard, offset and length in bytes of each of a client's blocks."""
         return self._blocks[self._rows(client_id)]
@@ -189,6 +194,10 @@ class Clients:
         int64[clients + 1] and int64[n_blocks, 3] (shard, offset, length): those of ids[i] are blocks[begin[i] : begin[i + 1]].
         """
         return self._first, self._blocks
+
+    def block_examples(self) -> np.ndarray:
+        """Returns int64[n_blocks], how many examples each block holds, in the order of `all_blocks`."""
+        return self._examples
 
     def examples(self, client_id: str) -> list[bytes]:
         """Returns a client's serialized tf.Examples.

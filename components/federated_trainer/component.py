@@ -1,4 +1,4 @@
-"""FederatedTrainer: federated averaging over the clients of a FederatedExamples artifact."""
+"""FederatedTrainer: federated learning over the clients of a FederatedExamples artifact."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from tfx import types
-from tfx.dsl.components.base import base_component, executor_spec
+from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import standard_artifacts
 
 from components.federated_trainer import executor, spec
 from lineage.digests import code_digest
 
 
-class FederatedTrainer(base_component.BaseComponent):
-    """Trains the model of a model module by federated averaging on TensorFlow Federated.
+class FederatedTrainer(base_beam_component.BaseBeamComponent):
+    """Trains the model of a model module federatedly, on this machine, on Beam or on TensorFlow Federated's runtime.
 
     Outputs:
       model: a Model, exported with the design's signatures; its custom properties tell algorithm, rounds, clients and digest.
@@ -24,7 +24,7 @@ class FederatedTrainer(base_component.BaseComponent):
     """
 
     SPEC_CLASS = spec.FederatedTrainerSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
 
     def __init__(
         self,
@@ -34,6 +34,8 @@ class FederatedTrainer(base_component.BaseComponent):
         module_digest: str,
         settings: Mapping[str, Any],
         seed: int,
+        state_dir: str,
+        base_model: types.BaseChannel | None = None,
     ) -> None:
         """Makes the node.
 
@@ -41,9 +43,10 @@ class FederatedTrainer(base_component.BaseComponent):
           federated_examples: channel of FederatedExamples, whose `train` split is trained on.
           module: import path of the model module.
           module_digest: digest of its source, so that an edit of it is seen by TFX's cache.
-          settings: `train` section of the config: algorithm, rounds, clients_per_round, local_epochs, batch_size,
-            client_learning_rate, server_learning_rate.
+          settings: the `train` section of the config with every default filled in, nested sections as mappings.
           seed: decides initial weights, sampling of clients and order of their examples.
+          state_dir: folder of what outlives an execution: checkpoints and privacy ledgers.
+          base_model: channel of a Model of the same module, whose weights are round 0's; None: the module's initial ones.
         """
         super().__init__(
             spec.FederatedTrainerSpec(
@@ -52,6 +55,8 @@ class FederatedTrainer(base_component.BaseComponent):
                 module_digest=module_digest,
                 settings=json.dumps(dict(settings), sort_keys=True),
                 seed=seed,
+                state_dir=state_dir,
+                base_model=base_model,
                 code_version=_code_version(),
                 model=types.Channel(type=standard_artifacts.Model),
                 model_run=types.Channel(type=standard_artifacts.ModelRun),

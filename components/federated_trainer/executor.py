@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tfx import types
-from tfx.dsl.components.base import base_executor
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
@@ -16,7 +16,7 @@ from errors import IntegrityError
 from lineage.digests import tree_digest
 
 
-class Executor(base_executor.BaseExecutor):
+class Executor(BaseBeamExecutor):
     """See component.FederatedTrainer."""
 
     def Do(
@@ -25,12 +25,17 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Trains on `federated_examples` and fills `model` and `model_run`."""
+        """Trains on `federated_examples`, from `base_model` on if there is one, and fills `model` and `model_run`.
+
+        Raises:
+          IntegrityError: an input is not what was published.
+          FedtfxError: what the training raised.
+        """
         examples = artifact_utils.get_single_instance(input_dict[spec.FEDERATED_EXAMPLES_KEY])
         model = artifact_utils.get_single_instance(output_dict[spec.MODEL_KEY])
         run = artifact_utils.get_single_instance(output_dict[spec.MODEL_RUN_KEY])
         settings = json.loads(exec_properties[spec.SETTINGS_KEY])
-        _check_digest(examples)
+        _check_digest("federated examples", examples, "FederatedSplit")
         job = Job(
             module=exec_properties[spec.MODULE_KEY],
             examples_uri=examples.uri,
@@ -38,17 +43,29 @@ class Executor(base_executor.BaseExecutor):
             seed=exec_properties[spec.SEED_KEY],
             model_dir=path_utils.serving_model_dir(model.uri),
             run_dir=run.uri,
+            state_dir=exec_properties[spec.STATE_DIR_KEY],
+            warm_start=_base_model(input_dict),
+            beam_args=tuple(self._beam_pipeline_args),
         )
         facts = isolation.run(job)
-        _record(model, {**facts, "algorithm": settings["algorithm"], "clients_per_round": settings["clients_per_round"]})
+        _record(model, {"algorithm": settings["algorithm"], **facts})
 
 
-def _check_digest(examples: types.Artifact) -> None:
-    expected, got = examples.get_string_custom_property("digest"), tree_digest(examples.uri)
+def _base_model(input_dict: dict[str, list[types.Artifact]]) -> str | None:
+    """The SavedModel to begin with; None for the module's own initial weights."""
+    if not input_dict.get(spec.BASE_MODEL_KEY):
+        return None
+    base_model = artifact_utils.get_single_instance(input_dict[spec.BASE_MODEL_KEY])
+    _check_digest("base model", base_model, "Trainer")
+    return str(path_utils.serving_model_dir(base_model.uri))
+
+
+def _check_digest(what: str, published: types.Artifact, made_by: str) -> None:
+    expected, got = published.get_string_custom_property("digest"), tree_digest(published.uri)
     if expected != got:
         raise IntegrityError(
-            f"federated examples at {examples.uri} are not the ones that were published (digest {got[:12]}, expected"
-            f" {(expected or 'none')[:12]}); run again with --from FederatedSplit."
+            f"expected the {what} at {published.uri} as published (digest {(expected or 'none')[:12]}), got other files (digest"
+            f" {got[:12]}); run again with --from {made_by}."
         )
 
 

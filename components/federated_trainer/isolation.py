@@ -62,11 +62,12 @@ def _send(job: Job, process: subprocess.Popen[str]) -> None:
 def _follow(process: subprocess.Popen[str]) -> dict[str, Any]:
     from components.federated_trainer.records import Round
 
-    typical = 0.0  # seconds of the rounds after the first, which also builds the graphs
+    rounds, typical = 0, 0.0  # seconds of the rounds after the first seen, which also builds the graphs
     for kind, content in _messages(process):
         if kind == "round":
             result = Round(**content)
-            typical = result.seconds if result.number <= 2 else typical + (result.seconds - typical) / (result.number - 1)
+            rounds += 1
+            typical = result.seconds if rounds <= 2 else typical + (result.seconds - typical) / (rounds - 1)
             logger.info(_progress_line(result, typical))
         elif kind == "warning":
             logger.warning("%s", content)
@@ -88,9 +89,12 @@ def _messages(process: subprocess.Popen[str]) -> Iterator[tuple[str, Any]]:
 
 def _progress_line(result: Round, typical_seconds: float) -> str:
     metrics = "".join(f", {key} {value:.4f}" for key, value in result.metrics.items())
-    left_out = f" ({result.left_out} examples left out, their client's weights are not finite)" if result.left_out else ""
+    left_out = f" ({result.excluded} more left out, whose weights are not finite)" if result.excluded else ""
+    heldout = "".join(f", held-out {key} {value:.4f}" for key, value in result.heldout.items())
+    epsilon = f", epsilon {result.facts['epsilon_rdp']:.3g} by RDP" if "epsilon_rdp" in result.facts else ""
     times = f"{result.seconds:.2f} s, {typical_seconds * (result.of - result.number):.0f} s left"
-    return f"round {result.number}/{result.of}: {result.clients} clients{left_out}{metrics}, {times}"
+    clients = f"{result.clients} client{'' if result.clients == 1 else 's'}"
+    return f"round {result.number}/{result.of}: {clients}{left_out}{metrics}{heldout}{epsilon}, {times}"
 
 
 def _end(process: subprocess.Popen[str]) -> None:

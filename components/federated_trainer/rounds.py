@@ -1,34 +1,43 @@
-"""The rounds of a federated training: who takes part, what comes of it, when to stop. Knows TFF, has never heard of TFX."""
+"""A federated training from its job to the exported model: what is made ready, the rounds, what is kept of them.
+
+Has never heard of TFX. Whatever is wrong with the job is said in one line before the first round.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from components.federated_split.blocks import Clients
-from components.federated_trainer import clients as client_data
-from components.federated_trainer import runtime
-from components.federated_trainer.algorithms import ALGORITHMS
+from components.federated_trainer import algorithms, before
+from components.federated_trainer.checkpoints import Checkpoints
+from components.federated_trainer.clients.population import Population
+from components.federated_trainer.evaluation import Evaluation
+from components.federated_trainer.executors import executor
+from components.federated_trainer.loop import Loop, Progress
+from components.federated_trainer.privacy import protection
 from components.federated_trainer.records import Round, RoundRecorder
-from errors import TrainingError
 from modeling import contract
 from modeling.check import check
 from modeling.export import export
 
 logger = logging.getLogger(__name__)
+_WITHOUT_EFFECT = ("executor", "checkpoint")  # settings that change nothing of what is released
 
 
 @dataclass(frozen=True)
 class Job:
     """Everything a training needs; JSON-friendly, because it crosses a process boundary.
 
-    settings: algorithm, rounds, clients_per_round, local_epochs, batch_size, client_learning_rate, server_learning_rate.
+    module: import path of the model module. examples_uri: FederatedExamples. settings: the `train` section of the config,
+    resolved. seed: of everything that is random, but for secret noise. model_dir, run_dir: where the model and the records go.
+    state_dir: what outlives this training: checkpoints/ and privacy/. warm_start: a SavedModel to begin with, or None for the
+    module's own initial weights. beam_args: of the executor `beam`.
     """
 
     module: str
@@ -37,140 +46,112 @@ class Job:
     seed: int
     model_dir: str
     run_dir: str
+    state_dir: str
+    warm_start: str | None = None
+    beam_args: tuple[str, ...] = ()
 
 
-def train(job: Job, report: Callable[[Round], None]) -> dict[str, Any]:
-    """Runs all rounds, exports the final weights to `job.model_dir`, and returns facts for the artifact's properties.
+def train(job: Job, report: Callable[[Round], None], say: Callable[[str], None] = logger.warning) -> dict[str, Any]:
+    """Runs all rounds, exports the weights that the settings ask for, and returns facts for the artifact's properties.
+
+    A training of the same job that died, or stopped for want of clients, goes on from its last checkpoint; it ends in the same
+    bits as one that never stopped.
+
+    Args:
+      job: what to train.
+      report: is told of every round when it is done; a resumed training does not tell of the earlier ones again.
+      say: is told, in a line each, what a person should know.
 
     Raises:
-      TrainingError: more clients per round than clients, a round that fails, or weights or loss that are not finite.
-      ConfigError: the model module is not usable.
+      TrainingError: what the job asks for does not go with the clients, a round fails, weights or loss are not finite, too few
+        clients report, or the privacy budget would be exceeded.
+      ConfigError: the model module is not usable, or the settings do not go together.
+      IntegrityError: a file is not what was published, or the privacy ledger has been altered.
     """
     module = contract.load(job.module)
-    clients = Clients.open(job.examples_uri)
-    _check_cohort(job.settings["clients_per_round"], len(clients))
     check(module)
-    runtime.start(intra_op_threads=max(1, (os.cpu_count() or 1) // job.settings["clients_per_round"]))
-    process = _process(module, clients, job.settings)
-    # After TFF's own models: building those in graphs turns the layers of every Keras model there is into Keras 1 layers, which
-    # no signature can be made of; building one eagerly turns them back.
-    model = _initial_model(module, job.seed)
-    recorder = RoundRecorder(job.run_dir)
-    for result in _rounds(process, model, clients, job):
-        recorder.record(result)
-        report(result)
-    export(model, module, job.model_dir)
-    return {
-        "rounds": result.number,
-        "clients": len(clients),
-        **{f"train_{key}": value for key, value in result.metrics.items()},
-    }
+    with contextlib.ExitStack() as stack:
+        population = stack.enter_context(contextlib.closing(Population.open(job.examples_uri)))
+        before.check(module, population, job)
+        model = before.initial_model(module, job.seed, job.warm_start)
+        evaluation = Evaluation.open(module, job.examples_uri, job.settings["evaluation"])
+        if evaluation:
+            stack.callback(evaluation.close)
+        checkpoints = _checkpoints(job, module)
+        protected = protection.prepare(job, population, checkpoints.folder, before.identity(job, module, _WITHOUT_EFFECT))
+        server = algorithms.server(job.settings, len(population))
+        clients_half = stack.enter_context(executor(module, population, job))
+        loop = Loop(job, module, population, server, clients_half, protected, evaluation, checkpoints)
+        progress = loop.resumed() or loop.begun(*_weights(model))
+        recorder = RoundRecorder(job.run_dir, job.settings, evaluation.names if evaluation else ())
+        _run(loop, progress, protected, recorder, report, say)
+    facts = _facts(progress, population, job.settings)
+    _export(progress, module, job)
+    facts |= protected.close(progress.attempts, job.run_dir)
+    checkpoints.clear()
+    return facts
 
 
-def _rounds(process: Any, model: Any, clients: Clients, job: Job) -> Iterator[Round]:
-    """Yields each round's result; `model` has the initial weights before the first and the final ones after the last."""
-    epochs = job.settings["local_epochs"]
-    state = process.set_model_weights(process.initialize(), _weights(model))
-    for number in range(1, job.settings["rounds"] + 1):
-        started = time.monotonic()
-        cohort = sample_cohort(len(clients), job.settings["clients_per_round"], job.seed, number)
-        output = _next(process, state, [_handle(clients, index, job.seed, number) for index in cohort], number)
-        state = output.state
-        weights = process.get_model_weights(state)
-        trained = dict(output.metrics["client_work"]["train"])
-        examples = int(trained.pop("num_examples")) // epochs
-        metrics = {key: float(value) for key, value in trained.items() if key != "num_batches"}
-        _check_finite(weights, examples, metrics, number)
-        left_out = sum(clients.num_examples(clients.ids[index]) for index in cohort) - examples
-        seconds = time.monotonic() - started
-        yield Round(number, job.settings["rounds"], len(cohort), examples, left_out, seconds, metrics)
-    _assign(weights, model)
+def _checkpoints(job: Job, module: contract.ModelModule) -> Checkpoints:
+    folder = os.path.join(job.state_dir, "checkpoints", before.identity(job, module))
+    return Checkpoints(folder, job.settings["checkpoint"]["keep"])
 
 
-def _next(process: Any, state: Any, handles: list[np.ndarray], number: int) -> Any:
-    import grpc
+def _weights(model: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The trainable weights, and the others."""
+    return [weight.numpy() for weight in model.trainable_weights], [weight.numpy() for weight in model.non_trainable_weights]
 
+
+def _run(
+    loop: Loop,
+    progress: Progress,
+    protected: protection.Protection,
+    recorder: RoundRecorder,
+    report: Callable[[Round], None],
+    say: Callable[[str], None],
+) -> None:
+    """Goes on to the last round; whatever ends it early, the privacy ledger counts what was attempted and no more."""
+    protected.open(say)
     try:
-        return process.next(state, handles)
-    except grpc.RpcError as error:
-        logger.error("round %d failed", number, exc_info=error)
-        details = error.details() if isinstance(error, grpc.Call) else str(error)
-        first = (details or "no reason given").strip().splitlines()[0][:300]
-        raise TrainingError(f"round {number} failed in TFF's worker: {first}; see the clients' data and the log.") from error
+        if progress.rounds:
+            say(f"goes on after round {len(progress.rounds)}, from a checkpoint")
+        for result in progress.rounds:
+            recorder.record(result)
+        for result in loop.run(progress):
+            recorder.record(result)
+            report(result)
+    except Exception:
+        protected.settle(progress.attempts)
+        raise
 
 
-def sample_cohort(population: int, size: int, seed: int, number: int) -> list[int]:
-    """Draws the clients of round `number`: `size` of `population` without replacement, ascending; seeded."""
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, number])))
-    return sorted(generator.choice(population, size, replace=False).tolist())
+def _export(progress: Progress, module: contract.ModelModule, job: Job) -> None:
+    """Puts the weights into a model that is made anew.
+
+    Building models in TFF's graphs turns the layers of every Keras model there is into Keras 1 layers, which no signature can
+    be made of; building one eagerly turns them back.
+    """
+    model = before.initial_model(module, job.seed, None)
+    before.assign(model.trainable_weights, progress.exported(job.settings["export"]))
+    before.assign(model.non_trainable_weights, progress.state["frozen"])
+    export(model, module, job.model_dir)
 
 
-def _check_cohort(size: int, population: int) -> None:
-    if size > population:
-        raise TrainingError(
-            f"train.clients_per_round is {size}, but there are {population} clients; set it to at most {population}."
-        )
-
-
-def _process(module: contract.ModelModule, clients: Clients, settings: Mapping[str, Any]) -> Any:
-    """The algorithm's learning process, taking handles of clients instead of their datasets."""
-    import tensorflow as tf
-    import tensorflow_federated as tff
-
-    def dataset(packed: Any) -> Any:
-        return client_data.dataset(
-            packed,
-            module,
-            clients.shard_paths,
-            clients.shard_sizes,
-            batch_size=settings["batch_size"],
-            epochs=settings["local_epochs"],
-        )
-
-    batch_spec = dataset(tf.constant(_handle(clients, 0, 0, 0))).element_spec
-
-    def model_fn() -> Any:
-        return tff.learning.models.from_keras_model(
-            module.build_model(), loss=module.build_loss(), metrics=module.build_metrics(), input_spec=batch_spec
-        )
-
-    process = ALGORITHMS[settings["algorithm"]](model_fn, settings)
-    on_client = tff.tensorflow.computation(dataset, tff.TensorType(np.int64, [None, 3]))
-    return tff.simulation.compose_dataset_computation_with_learning_process(on_client, process)
-
-
-def _handle(clients: Clients, index: int, seed: int, number: int) -> np.ndarray:
-    order = np.random.SeedSequence([seed, number, index]).generate_state(1, np.uint64)[0] >> np.uint64(1)
-    return client_data.handle(clients.blocks(clients.ids[index]), int(order))
-
-
-def _initial_model(module: contract.ModelModule, seed: int) -> Any:
-    import tensorflow as tf
-
-    tf.keras.utils.set_random_seed(seed)
-    return module.build_model()
-
-
-def _weights(model: Any) -> Any:
-    import tensorflow_federated as tff
-
-    return tff.learning.models.ModelWeights.from_model(model).convert_variables_to_arrays()
-
-
-def _assign(weights: Any, model: Any) -> None:
-    expected = len(model.trainable_weights), len(model.non_trainable_weights)
-    got = len(weights.trainable), len(weights.non_trainable)
-    if expected != got:  # assign_weights_to would silently assign the shorter list
-        raise TrainingError(f"build_model() has {expected} (trainable, other) weights now and had {got} when training began.")
-    weights.assign_weights_to(model)
-
-
-def _check_finite(weights: Any, examples: int, metrics: Mapping[str, float], number: int) -> None:
-    """TFF leaves out clients whose weights are not finite, and their metrics: with none left, it reports a loss of 0."""
-    finite = all(np.all(np.isfinite(array)) for array in (*weights.trainable, *weights.non_trainable))
-    if not finite or examples == 0 or not np.isfinite(metrics["loss"]):
-        what = "no client's weights are" if examples == 0 else "the loss is not" if finite else "the global weights are not"
-        raise TrainingError(
-            f"{what} finite after round {number}; expected finite numbers. Lower train.client_learning_rate or"
-            " train.server_learning_rate, or look for NaN in the data."
-        )
+def _facts(progress: Progress, population: Population, settings: Mapping[str, Any]) -> dict[str, Any]:
+    last = progress.rounds[-1]
+    exported = progress.best_round if settings["export"] == "best" else last.number
+    share = max((result.largest_share for result in progress.rounds), default=0.0)
+    return {
+        "rounds": last.number,
+        "clients": len(population),
+        "clients_per_round": settings["clients_per_round"] or len(population),
+        "exported": settings["export"],
+        "exported_round": exported,
+        "attempts": progress.attempts,
+        "excluded_updates": sum(result.excluded for result in progress.rounds),
+        "least_clients": min(result.clients for result in progress.rounds),
+        "largest_weight_share": float(np.float32(share)),
+        "sampling_digest": progress.sampling_digest,
+        **{f"train_{key}": value for key, value in last.metrics.items()},
+        **{f"heldout_{key}": value for key, value in progress.latest_evaluation().items()},
+    }

@@ -19,20 +19,25 @@ from errors import FedtfxError
 
 def main() -> int:
     """Messages: {"warning": ...}, {"round": {...}}, and last {"result": {...}} or {"error": {"type": ..., "message": ...}}."""
-    private = private_network.enter()
+    described = json.load(sys.stdin)
+    # Only TFF's worker listens. Beam must not be in it: its own workers may be on other machines.
+    private = private_network.enter() if described["settings"]["executor"] == "tff" else None
     messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries and child processes print must not mix with the messages
 
     def send(kind: str, content: Any) -> None:
         print(json.dumps({kind: content}), file=messages, flush=True)
 
-    if not private:
+    if private is False:
         send("warning", "the kernel allows no private network here: while it trains, other machines can reach TFF's worker")
+    from components.federated_trainer.executors import use_threads
     from components.federated_trainer.rounds import Job, train
 
     try:
-        facts = train(Job(**json.load(sys.stdin)), lambda result: send("round", asdict(result)))
-        send("result", {**facts, "private_network": int(private)})
+        job = Job(**described)
+        use_threads(job.settings)
+        facts = train(job, lambda result: send("round", asdict(result)), lambda text: send("warning", text))
+        send("result", facts if private is None else {**facts, "private_network": int(private)})
     except FedtfxError as error:
         send("error", {"type": type(error).__name__, "message": str(error)})
         return 1

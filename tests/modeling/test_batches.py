@@ -27,3 +27,7 @@ def test_a_seed_gives_the_same_order_again_and_another_one_in_each_epoch(flowers
     assert epochs == [labels(second), labels(second)]
     assert epochs[0] != epochs[1]
     assert sorted(epochs[0]) == sorted(epochs[1]) == sorted([0, 1, 2] * 10)
+
+
+def test_records_of_all_files_are_counted(flower_records, write_split) -> None:
+    assert batches.count(write_split("train", flower_records(10), files=3)) == 10

@@ -1,13 +1,15 @@
 import logging
+import re
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from errors import TrainingError
-from modeling import centralised
+from errors import ConfigError, TrainingError
+from modeling import centralised, contract
 from modeling.export import WARMUP_FILE
+from modeling.stopping import stopping_metric
 
 
 @pytest.fixture
@@ -15,13 +17,13 @@ def train(flowers, flower_records, write_split, tmp_path):
     """Trains the flowers module and returns the loaded model."""
     files = {"train_files": write_split("train", flower_records(60)), "eval_files": write_split("eval", flower_records(9))}
 
-    def run(name: str, seed: int, learning_rate: float = 0.1) -> tf.keras.Model:
+    def run(name: str, seed: int, learning_rate: float = 0.1, stop_at: float | None = None) -> tf.keras.Model:
         centralised.train(
             SimpleNamespace(
                 **files,
                 serving_model_dir=str(tmp_path / name),
                 model_run_dir=str(tmp_path / f"{name}-run"),
-                custom_config={"epochs": 4, "batch_size": 10, "learning_rate": learning_rate, "seed": seed},
+                custom_config={"epochs": 4, "batch_size": 10, "learning_rate": learning_rate, "seed": seed, "stop_at": stop_at},
             ),
             flowers(),
         )
@@ -55,3 +57,39 @@ def test_a_baseline_that_diverges_is_one_line_and_no_model(train, tmp_path) -> N
     with pytest.raises(TrainingError, match="weights are not finite after 4 epochs; expected finite numbers"):
         train("model", seed=1, learning_rate=float("inf"))
     assert not (tmp_path / "model").exists()
+
+
+def accuracy(model: tf.keras.Model, flower_records) -> float:
+    width = np.array([number % 3 - 1.0 for number in range(9)])
+    petals = np.array([[number % 5, 1] for number in range(9)])
+    scores = model(np.concatenate([width[:, None], petals], axis=1).astype(np.float32))
+    return float(np.mean(np.argmax(scores, axis=1) == np.arange(9) % 3))
+
+
+def test_a_baseline_stops_in_the_middle_of_an_epoch_as_soon_as_it_is_good_enough(train, flower_records, caplog) -> None:
+    with caplog.at_level(logging.INFO, logger="modeling"):
+        model = train("model", seed=1, stop_at=0.6)
+    assert 0.6 <= accuracy(model, flower_records) < 1.0
+    *epochs, stopped = [record.getMessage() for record in caplog.records if record.name.startswith("modeling.")]
+    told = re.fullmatch(r"stopped at accuracy (0\.\d{4}) in epoch (\d), after (\d) of 6 batches", stopped)
+    assert told
+    assert float(told[1]) == pytest.approx(accuracy(model, flower_records), abs=1e-4)
+    assert len(epochs) == int(told[2])
+    assert f"val_accuracy {told[1]}" in epochs[-1]
+
+
+def test_a_baseline_that_never_gets_good_enough_is_one_line_and_no_model(train, tmp_path) -> None:
+    with pytest.raises(TrainingError) as caught:
+        train("model", seed=1, learning_rate=1e-6, stop_at=1.0)
+    assert re.fullmatch(
+        r"the baseline's accuracy on the eval split was at most 0\.\d{4} in 4 epochs; expected baseline\.stop_at 1: .*",
+        str(caught.value),
+    )
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_baseline_is_stopped_by_the_first_metric_and_cannot_be_without_one(flowers) -> None:
+    built = 'return [tf.keras.metrics.SparseCategoricalAccuracy(name="accuracy")]'
+    assert stopping_metric(contract.load(flowers())).name == "accuracy"
+    with pytest.raises(ConfigError, match=r"^baseline\.stop_at: needs a metric to look at, and build_metrics\(\) of module_"):
+        stopping_metric(contract.load(flowers((built, "return []"))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,14 +32,23 @@ UPSTREAM = {
 }
 
 
-def config(data: dict) -> PipelineConfig:
+# Without a federated training, the centralised model is the one under test.
+CENTRALISED = {
+    **{node: UPSTREAM[node] for node in ("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Trainer")},
+    "ServedModel": {"Trainer"},
+    "Evaluator": {"ExampleGen", "Trainer", "ServedModel"},
+    "Pusher": {"Trainer", "Evaluator"},
+}
+
+
+def config(data: dict, **train) -> PipelineConfig:
     return from_dict(
         {
             "name": "tiny",
             "model": "examples.digits.digits_model",
             "data": data,
             "split": {"strategy": "dirichlet", "clients": 10},
-            "train": {"rounds": 5, "clients_per_round": 3},
+            "train": train or {"rounds": 5, "clients_per_round": 3},
             "gate": {"thresholds": {"SparseCategoricalAccuracy": {"min": 0.9}}},
         }
     )
@@ -54,6 +64,16 @@ def parameter(node, name: str) -> str:
     return node.parameters.parameters[name].field_value.string_value
 
 
+def upstream(nodes: dict) -> dict[str, set[str]]:
+    return {node_id: set(node.upstream_nodes) for node_id, node in nodes.items()}
+
+
+def resolvers(nodes: dict) -> list:
+    graphs = nodes["ServedModel"].inputs.input_graphs.values()
+    steps = [step.op_node for graph in graphs for step in graph.nodes.values()]
+    return [step for step in steps if step.op_type.endswith("ServedModelStrategy")]
+
+
 @pytest.fixture
 def csv(tmp_path) -> dict:
     (tmp_path / "data").mkdir()
@@ -64,13 +84,43 @@ def csv(tmp_path) -> dict:
 @pytest.mark.parametrize("case", ["digits", "mnist"])
 def test_examples_compile_to_the_designed_dag(case, tmp_path):
     nodes = compiled(configuration.load(ROOT / "examples" / case / "config.yaml"), tmp_path)
-    assert {node_id: set(node.upstream_nodes) for node_id, node in nodes.items()} == UPSTREAM
+    assert upstream(nodes) == UPSTREAM
     assert next(iter(nodes)) == "ExampleGen"
+
+
+def test_centralised_training_leaves_the_federated_nodes_out_and_judges_trainers_model(tmp_path):
+    nodes = compiled(config({"format": "digits"}, mode="centralised"), tmp_path)
+    assert upstream(nodes) == CENTRALISED
+    (resolver,) = resolvers(nodes)
+    assert resolver.kwargs["candidate_node"].value.field_value.string_value == "Trainer"
+    assert json.loads(parameter(nodes["Pusher"], "custom_config")) == {"model_node": "Trainer"}
+
+
+def test_warm_start_hands_trainers_model_to_the_federated_training(tmp_path):
+    nodes = compiled(config({"format": "digits"}, mode="warm_start", rounds=5, clients_per_round=3), tmp_path)
+    assert upstream(nodes) == {**UPSTREAM, "FederatedTrainer": {"FederatedSplit", "Trainer"}}
+    (channel,) = nodes["FederatedTrainer"].inputs.inputs["base_model"].channels
+    assert (channel.producer_node_query.id, channel.output_key) == ("Trainer", "model")
+    assert json.loads(parameter(nodes["Pusher"], "custom_config")) == {"model_node": "FederatedTrainer"}
+
+
+def test_federated_training_is_told_its_whole_section_and_where_its_checkpoints_lie(tmp_path):
+    given = config({"format": "digits"})
+    node = compiled(given, tmp_path)["FederatedTrainer"]
+    assert json.loads(parameter(node, "settings")) == given.train.settings("tiny")
+    assert parameter(node, "state_dir") == str(tmp_path / "root" / "tiny" / ".federated_trainer")
+    assert "base_model" not in node.inputs.inputs
+
+
+def test_trainer_is_told_where_to_stop(tmp_path):
+    overrides = ["baseline.stop_at=0.7"]
+    nodes = compiled(configuration.load(ROOT / "examples" / "digits" / "config.yaml", overrides), tmp_path)
+    assert json.loads(parameter(nodes["Trainer"], "custom_config"))["stop_at"] == 0.7
 
 
 def test_own_data_compile_to_the_same_dag(csv, tmp_path):
     nodes = compiled(config(csv), tmp_path)
-    assert {node_id: set(node.upstream_nodes) for node_id, node in nodes.items()} == UPSTREAM
+    assert upstream(nodes) == UPSTREAM
 
 
 def test_curated_schema_takes_the_place_of_the_inferred_one_and_an_edit_of_it_is_noticed(csv, tmp_path):
@@ -114,6 +164,5 @@ def test_cache_is_the_environments_choice(tmp_path):
 @pytest.mark.parametrize(("overrides", "required"), [([], "true"), (["gate.change={}"], "false")])
 def test_served_model_must_be_comparable_unless_the_change_is_not_judged(overrides, required, tmp_path):
     nodes = compiled(configuration.load(ROOT / "examples" / "digits" / "config.yaml", overrides), tmp_path)
-    steps = [step for graph in nodes["ServedModel"].inputs.input_graphs.values() for step in graph.nodes.values()]
-    (resolver,) = [step.op_node for step in steps if step.op_node.op_type.endswith("ServedModelStrategy")]
+    (resolver,) = resolvers(nodes)
     assert resolver.kwargs["comparison_required"].value.field_value.string_value == required

@@ -138,6 +138,10 @@ def test_wrong_usage_is_exit_code_2(arguments, capsys):
     [
         (["--set", "model=examples.digits.digit_model"], r"error: model: no module 'examples\.digits\.digit_model' .*"),
         (["--set", "gate.thresholds={AUK: {min: 1}}"], r"error: gate\.thresholds: unknown metric 'AUK'; did you mean 'AUC'\?"),
+        (
+            ["--set", "split.holdout=0.2", "--set", "train.evaluation={every: 5, metric: acuracy}"],
+            r"error: train\.evaluation\.metric: no metric 'acuracy'; did you mean 'accuracy'\? known: loss, accuracy",
+        ),
         (["--from", "Trainr"], r"error: --from: no node 'Trainr'; did you mean 'Trainer'\? known: ExampleGen, .*"),
     ],
 )

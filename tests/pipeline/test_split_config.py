@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from errors import ConfigError
-from pipeline.config import SPLIT_PARAMETERS, PipelineConfig, SplitConfig, digest, from_dict, resolved
+from pipeline.config import PipelineConfig, digest, from_dict, resolved
+from pipeline.split_config import SPLIT_PARAMETERS, SplitConfig
 from pipeline.strict_yaml import parse
 
 

@@ -125,6 +125,35 @@ def test_next_command_can_be_typed_as_it_stands(environment, told):
     assert {"serving models/digits/7", "pipeline_root/digits/FederatedTrainer/model_run/8"} & set(arguments)
 
 
+def centralised(environment: Environment, **changes) -> Summary:
+    """What the run of a pipeline without federated training tells."""
+    metrics = {"federated": None, "baseline": {"auc": 0.75}, "served": {"auc": 0.5}}
+    paths = {**summary(environment).paths, "tensorboard": f"{environment.root}/digits/Trainer/model_run/8", "partition": None}
+    return summary(environment, mode="centralised", metrics=metrics, paths=paths, split=None, **changes)
+
+
+def test_centralised_model_under_test_is_called_so(environment):
+    lines = as_text(centralised(environment), environment).splitlines()
+    assert lines[1].split() == ["centralised", "served"]
+    assert "  BLESSED: the centralised model is pushed as version 7." in lines
+    lines = as_text(centralised(environment, pushed=None), environment).splitlines()
+    assert "  REFUSED: the centralised model does not go live; what is served is untouched." in lines
+    assert "  Next: look at the epochs with" in lines
+    assert "federated" not in " ".join(lines).lower()
+
+
+def test_centralised_model_is_the_baseline_to_machines(environment):
+    told = centralised(environment).as_json()
+    assert told["metrics"] == {"federated": None, "baseline": {"auc": 0.75}, "served": {"auc": 0.5}}
+    assert told.keys() == summary(environment).as_json().keys()
+
+
+def test_federated_model_that_began_with_the_baseline_is_called_so(environment):
+    text = as_text(summary(environment, mode="warm_start"), environment)
+    assert "  BLESSED: the warm-started federated model is pushed as version 7.\n" in text
+    assert text.splitlines()[1].split() == ["federated", "baseline"]
+
+
 def test_machines_get_the_documented_layout(environment):
     told = json.loads(json.dumps(summary(environment).as_json()))
     assert told == {
@@ -136,6 +165,7 @@ def test_machines_get_the_documented_layout(environment):
             {"id": "ExampleGen", "state": "complete", "seconds": 1.235},
             {"id": "Trainer", "state": "failed", "seconds": 0.5},
         ],
+        "privacy": None,
         "paths": dict(summary(environment).paths),
     }
     assert list(told["paths"]) == ["root", "metadata", "log", "tensorboard", "report", "partition"]
@@ -192,3 +222,32 @@ def test_unfinished_run_has_the_same_layout_and_its_reason(environment):
     assert told["pushed"] is None
     assert told["metrics"] == {"federated": None, "baseline": None, "served": None}
     assert told["nodes"][-1]["state"] == "failed"
+
+
+PROMISE = {
+    "epsilon": 4.0,
+    "epsilon_total": 6.5,
+    "delta": 1e-4,
+    "noise_multiplier": 1.2,
+    "privacy_unit": "client level, add/remove one client, delta=1e-4",
+    "noise": "secret",
+}
+
+
+def test_epsilon_is_told_with_its_unit_what_came_before_and_what_it_does_not_cover(environment):
+    text = as_text(summary(environment, privacy=PROMISE), environment)
+    assert (
+        "epsilon 4, with all trainings before it on these clients 6.5 (client level, add/remove one client, delta=1e-4)" in text
+    )
+    assert "It does not cover" in text
+    assert "seeded" not in text
+    assert "seeded" in as_text(summary(environment, privacy={**PROMISE, "noise": "seeded"}), environment)
+    assert "epsilon" not in as_text(summary(environment), environment)
+
+
+def test_machines_are_told_the_same_and_an_infinite_epsilon_is_null(environment):
+    told = summary(environment, privacy={**PROMISE, "epsilon": math.inf}).as_json()["privacy"]
+    assert told["epsilon"] is None
+    assert told["epsilon_total"] == 6.5
+    assert "does not cover" in told["not_covered"]
+    assert summary(environment).as_json()["privacy"] is None

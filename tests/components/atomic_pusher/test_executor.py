@@ -45,10 +45,10 @@ class Push:
         (Path(self.blessing.uri) / "BLESSED").unlink(missing_ok=True)
         (Path(self.blessing.uri) / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
 
-    def run(self) -> standard_artifacts.PushedModel:
+    def run(self, **properties: str) -> standard_artifacts.PushedModel:
         filesystem = pusher_pb2.PushDestination.Filesystem(base_directory=str(self.model_dir))
         destination = proto_utils.proto_to_json(pusher_pb2.PushDestination(filesystem=filesystem))
-        Executor().Do(self.inputs, {"pushed_model": [self.pushed]}, {"push_destination": destination})
+        Executor().Do(self.inputs, {"pushed_model": [self.pushed]}, {"push_destination": destination, **properties})
         return self.pushed
 
 
@@ -196,6 +196,13 @@ def test_artifact_altered_after_it_was_published_is_refused(push, which):
     node = {"model": "FederatedTrainer", "blessing": "Evaluator"}[which]
     with pytest.raises(IntegrityError, match=rf"altered after it was published: .*; run again with --from {node}\.$"):
         push.run()
+
+
+@pytest.mark.usefixtures("served")
+def test_altered_model_is_refused_with_the_node_that_the_pipeline_names(push):
+    (push.export / "saved_model.pb").write_text("altered")
+    with pytest.raises(IntegrityError, match=r"; run again with --from Trainer\.$"):
+        push.run(custom_config='{"model_node": "Trainer"}')
 
 
 @pytest.mark.usefixtures("served")

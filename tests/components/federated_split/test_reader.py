@@ -173,7 +173,7 @@ def test_tff_trains_on_client_data_that_its_worker_builds_from_ids(examples: Cli
     code = f"""
 import tensorflow_federated as tff
 from components.federated_split.reader import ClientExamples
-from components.federated_trainer import runtime
+from components.federated_trainer.executors import tff_runtime as runtime
 from modeling import contract
 
 runtime.start(intra_op_threads=1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import pytest
 
 from components.federated_split import blocks
 from components.federated_split.writer import Rows, ShardWriter
+from components.federated_trainer import rounds
+from components.federated_trainer.records import ROUNDS_FILE, Round
 from components.federated_trainer.rounds import Job
 
 LINEAR = """
@@ -45,14 +49,68 @@ def run_fn(fn_args):
     raise NotImplementedError
 """
 
+CLASSES = (
+    LINEAR.replace("tf.float32)}", "tf.int64)}")
+    .replace("Dense(1)", "Dense(3)")
+    .replace("MeanSquaredError()", "SparseCategoricalCrossentropy(from_logits=True)")
+    .replace("return []", "return [tf.keras.metrics.SparseCategoricalAccuracy(name='accuracy')]")
+)
+
+# As config.train.settings() gives them.
 SETTINGS = {
+    "mode": "federated",
     "algorithm": "fedavg",
+    "executor": "local",
     "rounds": 1,
     "clients_per_round": 1,
+    "weighting": "examples",
     "local_epochs": 1,
     "batch_size": 4,
+    "shuffle": True,
+    "max_examples": None,
     "client_learning_rate": 0.1,
     "server_learning_rate": 1.0,
+    "client_schedule": None,
+    "server_schedule": None,
+    "momentum": None,
+    "beta_1": None,
+    "beta_2": None,
+    "adaptivity": None,
+    "initial_accumulator": None,
+    "proximal_strength": None,
+    "q": None,
+    "participation": {
+        "sampling": "fixed",
+        "drop_out": 0.0,
+        "stragglers": 0.0,
+        "straggler_work": "partial",
+        "quorum": 1,
+        "retries": 3,
+    },
+    "aggregation": {
+        "rule": "mean",
+        "byzantine": None,
+        "clip": None,
+        "clip_quantile": None,
+        "zeroing": False,
+        "compression": "none",
+    },
+    "privacy": None,
+    "evaluation": {"every": 0, "metric": None, "patience": None, "min_delta": None},
+    "export": "last",
+    "average_decay": None,
+    "checkpoint": {"every": 10, "keep": 2},
+}
+PRIVACY = {
+    "mechanism": "gaussian",
+    "clip": 1.0,
+    "clip_quantile": None,
+    "noise_multiplier": 1.0,
+    "target_epsilon": None,
+    "delta": 0.01,
+    "noise": "secret",
+    "budget": None,
+    "population": "people",
 }
 
 
@@ -77,40 +135,121 @@ def write_module(folder: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def write_clients(folder: Path) -> Callable[..., str]:
-    """Writes records of clients in the layout of FederatedExamples, by default in one block each, and returns the uri."""
+    """Writes records of clients in the layout of FederatedExamples, by default in one block each, and returns the uri.
 
-    def write(name: str, clients: Mapping[str, Sequence[bytes]], block_bytes: int = 1 << 20) -> str:
-        split = blocks.split_folder(str(folder / name))
-        split.mkdir(parents=True)
-        with open(split / blocks.shard_name(0, 1), "wb") as file:
-            writer = ShardWriter(file, 0, block_bytes, pa.array(sorted(clients)), np.zeros(len(clients), dtype=bool))
-            for number, (_, records) in enumerate(sorted(clients.items())):
-                frames = pa.array([blocks.frame(record) for record in records], pa.large_binary())
-                writer.add(Rows(np.full(len(records), number), pa.nulls(len(records), pa.large_string()), frames))
-            index = writer.close()
-        pq.write_table(index, split / blocks.INDEX_FILE)
-        described = {"num_shards": 1, "index_sha256": {"train": blocks.file_digest(split / blocks.INDEX_FILE)}}
+    `held_out` is the evaluation side; `partition` goes into partition.json, where parameters.label names the label to count.
+    """
+
+    def write(
+        name: str,
+        clients: Mapping[str, Sequence[bytes]],
+        block_bytes: int = 1 << 20,
+        held_out: Mapping[str, Sequence[bytes]] | None = None,
+        **partition: Any,
+    ) -> str:
+        sides = {"train": clients} if held_out is None else {"train": clients, "eval": held_out}
+        label = partition.get("parameters", {}).get("label")
+        digests = {side: write_side(str(folder / name), side, of, block_bytes, label) for side, of in sides.items()}
+        described = {"num_shards": 1, "index_sha256": digests, **partition}
         (folder / name / blocks.PARTITION_FILE).write_text(json.dumps(described))
         return str(folder / name)
 
     return write
 
 
+def write_side(uri: str, side: str, clients: Mapping[str, Sequence[bytes]], block_bytes: int, label: str | None) -> str:
+    """Writes one side with its index, in which `label` is counted; returns the index's digest."""
+    split = blocks.split_folder(uri, side)
+    split.mkdir(parents=True)
+    with open(split / blocks.shard_name(0, 1), "wb") as file:
+        writer = ShardWriter(file, 0, block_bytes, pa.array(sorted(clients)), np.zeros(len(clients), dtype=bool))
+        for number, (_, records) in enumerate(sorted(clients.items())):
+            frames = pa.array([blocks.frame(record) for record in records], pa.large_binary())
+            labels = pa.array([label and label_of(record, label) for record in records], pa.large_string())
+            writer.add(Rows(np.full(len(records), number), labels, frames))
+        index = writer.close()
+    pq.write_table(index, split / blocks.INDEX_FILE)
+    return blocks.file_digest(split / blocks.INDEX_FILE)
+
+
+def label_of(record: bytes, label: str) -> str:
+    import tensorflow as tf
+
+    feature = tf.train.Example.FromString(record).features.feature[label]
+    return str((feature.int64_list.value or feature.float_list.value)[0])
+
+
+def merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """`defaults` with what is given in their place, section by section."""
+    result = dict(defaults)
+    for key, value in given.items():
+        inner = PRIVACY if key == "privacy" else defaults[key]
+        result[key] = merged(inner, value) if isinstance(value, Mapping) and isinstance(inner, Mapping) else value
+    return result
+
+
 @pytest.fixture(scope="module")
 def make_job(folder: Path, write_module: Any) -> Callable[..., Job]:
-    """A job on the linear model, or on a module of the given source; settings by keyword."""
+    """A job on the linear model, or on a module of the given source; settings by keyword, sections only as far as given.
 
-    def make(name: str, examples_uri: str, *, source: str = LINEAR, seed: int = 1, **settings: Any) -> Job:
+    Its files are in a folder of its name.
+    """
+
+    def make(
+        name: str, examples_uri: str, *, source: str = LINEAR, seed: int = 1, warm_start: str | None = None, **settings: Any
+    ) -> Job:
         return Job(
             module=write_module(source),
             examples_uri=examples_uri,
-            settings={**SETTINGS, **settings},
+            settings=merged(SETTINGS, settings),
             seed=seed,
             model_dir=str(folder / name / "model"),
             run_dir=str(folder / name / "run"),
+            state_dir=str(folder / name / "state"),
+            warm_start=warm_start,
         )
 
     return make
+
+
+@dataclass
+class Trained:
+    """What a training in this process gave: facts, weights, records, and what it told on the way."""
+
+    job: Job
+    facts: dict[str, Any]
+    said: list[str]
+    told: list[Round]
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Of the exported model."""
+        import tensorflow as tf
+
+        return list(tf.keras.models.load_model(self.job.model_dir, compile=False).get_weights())
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """Of rounds.csv."""
+        with open(Path(self.job.run_dir, ROUNDS_FILE), newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def train() -> Callable[[Job], Trained]:
+    """Trains in this process."""
+
+    def run(job: Job, report: Callable[[Round], None] = lambda result: None) -> Trained:
+        said: list[str] = []
+        told: list[Round] = []
+
+        def tell(result: Round) -> None:
+            told.append(result)
+            report(result)
+
+        return Trained(job, rounds.train(job, tell, said.append), said, told)
+
+    return run
 
 
 def linear_records(count: int, seed: int, slope: float = 1.0) -> list[bytes]:
@@ -134,3 +273,27 @@ def records() -> Callable[..., list[bytes]]:
 @pytest.fixture(scope="module")
 def linear_source() -> str:
     return LINEAR
+
+
+def class_records(count: int, seed: int, label: Callable[[int], int] = lambda label: label) -> list[bytes]:
+    """`count` serialized examples of three classes; `x` is near the axis of its class, whose number is put through `label`."""
+    import tensorflow as tf
+
+    random, records = np.random.default_rng(seed), []
+    for kind in random.integers(0, 3, count).tolist():
+        example = tf.train.Example()
+        x = 2 * np.eye(3)[kind] + random.normal(scale=0.6, size=3)
+        example.features.feature["x"].float_list.value.extend(x.tolist())
+        example.features.feature["y"].int64_list.value.append(label(kind))
+        records.append(example.SerializeToString(deterministic=True))
+    return records
+
+
+@pytest.fixture(scope="module")
+def class_source() -> str:
+    return CLASSES
+
+
+@pytest.fixture(scope="module")
+def classes() -> Callable[..., list[bytes]]:
+    return class_records

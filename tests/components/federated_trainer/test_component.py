@@ -3,26 +3,45 @@ import shutil
 from pathlib import Path
 
 from tfx import types
+from tfx.dsl.components.base import executor_spec
+from tfx.types import standard_artifacts
 
 from components import FederatedExamples
 from components.federated_trainer import component
 from lineage.digests import code_digest
 
 
-def make(**settings: object) -> component.FederatedTrainer:
+def make(base_model: types.Channel | None = None, **settings: object) -> component.FederatedTrainer:
     return component.FederatedTrainer(
         federated_examples=types.Channel(type=FederatedExamples),
         module="examples.digits.digits_model",
         module_digest="0123",
         settings=settings,
         seed=7,
+        state_dir="/somewhere/.federated_trainer",
+        base_model=base_model,
     )
 
 
 def test_parameters_that_decide_the_weights_are_in_the_cache_key_and_hold_no_client() -> None:
     parameters = make(rounds=3, algorithm="fedavg").exec_properties
-    assert set(parameters) == {"module", "module_digest", "settings", "seed", "code_version"}
+    assert set(parameters) == {"module", "module_digest", "settings", "seed", "state_dir", "code_version"}
     assert json.loads(parameters["settings"]) == {"algorithm": "fedavg", "rounds": 3}
+
+
+def test_a_model_to_begin_with_is_an_input_that_may_be_missing() -> None:
+    assert set(make(rounds=3).inputs) == {"federated_examples"}
+    base_model = types.Channel(type=standard_artifacts.Model)
+    assert make(base_model, rounds=3).inputs["base_model"] is base_model
+
+
+def test_beams_arguments_reach_the_executor() -> None:
+    assert isinstance(make(rounds=3).executor_spec, executor_spec.BeamExecutorSpec)
+
+
+def test_nested_settings_reach_the_executor_as_they_are() -> None:
+    settings = {"participation": {"sampling": "full"}, "privacy": None, "client_learning_rate": 0.1}
+    assert json.loads(make(**settings).exec_properties["settings"]) == settings
 
 
 def test_the_order_of_the_settings_does_not_spoil_the_cache() -> None:

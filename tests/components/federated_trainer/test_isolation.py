@@ -31,7 +31,7 @@ def uri(write_clients, records) -> str:
 
 
 class Watch:
-    """Finds the training process and TFF's worker among the descendants of a process."""
+    """Finds the training process and TFF's worker, which the executor `tff` starts, among the descendants of a process."""
 
     def __init__(self, ancestor: int) -> None:
         self._ancestor = psutil.Process(ancestor)
@@ -98,7 +98,7 @@ def test_a_training_that_ends_well_reports_its_rounds_and_leaves_no_process(make
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
     watch = during()
     with caplog.at_level(logging.INFO, logger="components.federated_trainer.isolation"):
-        isolation.run(make_job("well", uri, rounds=3, clients_per_round=2))
+        isolation.run(make_job("well", uri, rounds=3, clients_per_round=2, executor="tff"))
     assert watch.all_end()
     lines = [record.getMessage() for record in caplog.records if record.name == isolation.__name__]
     assert [line.split(":")[0] for line in lines] == ["round 1/3", "round 2/3", "round 3/3"]
@@ -110,7 +110,7 @@ def test_a_training_that_ends_well_reports_its_rounds_and_leaves_no_process(make
 def test_a_training_that_fails_leaves_no_process(make_job, uri, during) -> None:
     watch = during()
     with pytest.raises(TrainingError, match="finite after round 1"):
-        isolation.run(make_job("fails", uri, rounds=3, client_learning_rate=1e30))
+        isolation.run(make_job("fails", uri, rounds=3, client_learning_rate=1e30, executor="tff"))
     assert watch.all_end()
 
 
@@ -118,7 +118,7 @@ def test_a_training_that_fails_leaves_no_process(make_job, uri, during) -> None:
 def test_a_training_process_that_is_killed_is_one_line_and_takes_the_worker_along(make_job, uri, during) -> None:
     watch = during(lambda worker: worker.parent().kill())
     with pytest.raises(TrainingError) as caught:
-        isolation.run(make_job("killed", uri, rounds=10_000))
+        isolation.run(make_job("killed", uri, rounds=10_000, executor="tff"))
     assert watch.all_end()
     assert str(caught.value).startswith("the training process ended without a result (exit code -9)")
     assert "\n" not in str(caught.value)
@@ -128,7 +128,7 @@ def test_a_training_process_that_is_killed_is_one_line_and_takes_the_worker_alon
 def test_a_worker_that_is_killed_is_an_error_and_not_a_hang(make_job, uri, during) -> None:
     watch = during(lambda worker: worker.kill())
     with pytest.raises(TrainingError) as caught:
-        isolation.run(make_job("no-worker", uri, rounds=10_000))
+        isolation.run(make_job("no-worker", uri, rounds=10_000, executor="tff"))
     assert watch.all_end()
     assert "\n" not in str(caught.value)
 
@@ -136,7 +136,7 @@ def test_a_worker_that_is_killed_is_an_error_and_not_a_hang(make_job, uri, durin
 @pytest.mark.slow
 @pytest.mark.parametrize("signal_name", ["SIGKILL", "SIGTERM"])
 def test_nothing_outlives_the_process_that_runs_the_pipeline(signal_name, make_job, uri, folder) -> None:
-    job = asdict(make_job(f"orphan-{signal_name}", uri, rounds=10_000))
+    job = asdict(make_job(f"orphan-{signal_name}", uri, rounds=10_000, executor="tff"))
     code = "import json, sys; from components.federated_trainer import isolation, rounds; "
     code += "isolation.run(rounds.Job(**json.loads(sys.argv[1])))"
     parent = subprocess.Popen(
@@ -155,6 +155,7 @@ def test_nothing_outlives_the_process_that_runs_the_pipeline(signal_name, make_j
         parent.wait()
 
 
+@pytest.mark.slow
 def test_errors_keep_their_class_and_message(make_job, uri, write_clients, records, linear_source) -> None:
     with pytest.raises(ConfigError) as caught:
         isolation.run(make_job("no-loss", uri, source=linear_source.replace("def build_loss", "def build_lass")))

@@ -70,7 +70,8 @@ def test_where_the_kernel_forbids_it_nothing_changes() -> None:
 
 def test_training_process_warns_that_its_worker_can_be_reached() -> None:
     program = FORBID + "from components.federated_trainer import worker; worker.main()"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, input="{}", capture_output=True, text=True, check=True)
+    job = json.dumps({"settings": {"executor": "tff"}})
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, input=job, capture_output=True, text=True, check=True)
     assert "other machines can reach TFF's worker" in json.loads(done.stdout.splitlines()[0])["warning"]
 
 
