@@ -1,6 +1,6 @@
 # Every target does its own set-up; the first one takes a minute, the next ones nothing. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-fast flower lint lock clean
+.PHONY: help setup setup-dev run test test-fast flower peers lint lock clean
 # Extra arguments, as in: make run ARGS="--set train.rounds=5" or make test ARGS="-k partitioners"
 ARGS =
 PYTHON_OF_VENV = .venv/bin/python
@@ -31,6 +31,10 @@ test-fast: setup-dev ## run the tests that are not marked slow
 flower: setup-dev ## get Flower Datasets into .tools/flower; the tests then compare our divisions with its own
 	@test -x .tools/flower/bin/python || tools/uv.sh venv -q --no-project --python $(PYTHON_OF_VENV) .tools/flower
 	@tools/uv.sh pip sync -q --python .tools/flower/bin/python --require-hashes tools/flower.txt
+
+peers: setup ## get Flower with Ray, pfl and PyTorch (4.5 GB) into .tools/peers; benchmarks/training.py then compares with them
+	@test -x .tools/peers/bin/python || tools/uv.sh venv -q --no-project --python $(PYTHON_OF_VENV) .tools/peers
+	@tools/uv.sh pip sync -q --python .tools/peers/bin/python --require-hashes tools/peers.txt
 
 lint: setup-dev ## check style, formatting and types
 	@$(PYTHON_OF_VENV) -m ruff check
