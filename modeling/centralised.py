@@ -18,9 +18,10 @@ logger = logging.getLogger(__name__)
 
 
 def train(fn_args: Any, module_name: str) -> None:
-    """Trains the module's model with Keras' Adam on the whole train split and exports it with the module's signatures.
+    """Trains the module's model with Keras' Adam on the train split and exports it with the module's signatures.
 
-    With `stop_at`, training ends as soon as the first of the module's metrics reaches that on the eval split; see `stopping`.
+    With `stop_at`, a tenth of the train split is held out, and training ends as soon as the first of the module's metrics
+    reaches that on it; see `stopping`. The eval split is only looked at to show metrics.
 
     Args:
       fn_args: tfx.components.FnArgs. `custom_config` holds epochs, batch_size, learning_rate, seed and, or None, stop_at.
@@ -28,7 +29,7 @@ def train(fn_args: Any, module_name: str) -> None:
 
     Raises:
       ConfigError: there is a `stop_at`, and the module has no metric.
-      TrainingError: the weights are not finite in the end, or `stop_at` was not reached.
+      TrainingError: the weights are not finite in the end, `stop_at` was not reached, or there is nothing to hold out.
     """
     import tensorflow as tf
 
@@ -39,8 +40,15 @@ def train(fn_args: Any, module_name: str) -> None:
     model = module.build_model()
     model.compile(tf.keras.optimizers.Adam(settings["learning_rate"]), loss=module.build_loss(), metrics=module.build_metrics())
     board = tf.keras.callbacks.TensorBoard(fn_args.model_run_dir, write_graph=False)
+    examples = batches.dataset(
+        module,
+        fn_args.train_files,
+        batch_size=settings["batch_size"],
+        shuffle_seed=settings["seed"],
+        part="rest" if stop else "all",
+    )
     model.fit(
-        batches.dataset(module, fn_args.train_files, batch_size=settings["batch_size"], shuffle_seed=settings["seed"]),
+        examples,
         validation_data=batches.dataset(module, fn_args.eval_files, batch_size=1024),
         epochs=settings["epochs"],
         callbacks=[board, *([stop.callback(model)] if stop else []), _progress(settings["epochs"])],

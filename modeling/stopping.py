@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from errors import ConfigError, TrainingError
@@ -26,11 +27,23 @@ def stopping_metric(module: ModelModule) -> Any:
     return metrics[0]
 
 
+def _trained_on(patterns: Sequence[str]) -> int:
+    held_out, rest = batches.count(patterns, "tenth"), batches.count(patterns, "rest")
+    if not held_out or not rest:
+        raise TrainingError(
+            f"baseline.stop_at holds out about a tenth of the train split, and got {held_out} of {held_out + rest} examples;"
+            " expected some on both sides: give more examples, or leave it out."
+        )
+    return rest
+
+
 class Stop:
-    """Ends a `fit` when the metric, on the whole eval split, is at least `stop_at`.
+    """Ends a `fit` when the metric, on a tenth of the train split that is not trained on, is at least `stop_at`.
+
+    Not on the eval split, whose examples the gate judges by. Which tenth, `batches.Part` tells; `fit` is to get the rest.
 
     A model may leap from 0.1 to 0.9 within an epoch, so this is looked at about 20 times in each, and at its end. The price is
-    as many evaluations, and one pass over the train split to count its examples.
+    as many evaluations, and two passes over the train split to count its examples.
     """
 
     def __init__(self, module: ModelModule, fn_args: Any) -> None:
@@ -38,12 +51,13 @@ class Stop:
 
         Raises:
           ConfigError: the module has no metric.
+          TrainingError: the train split is so small that the tenth or the rest is empty.
         """
         settings = fn_args.custom_config
         self._target, self._epochs = settings["stop_at"], settings["epochs"]
         self._metric = stopping_metric(module)
-        self._examples = batches.dataset(module, fn_args.eval_files, batch_size=1024)
-        self._batches = math.ceil(batches.count(fn_args.train_files) / settings["batch_size"])
+        self._examples = batches.dataset(module, fn_args.train_files, batch_size=1024, part="tenth")
+        self._batches = math.ceil(_trained_on(fn_args.train_files) / settings["batch_size"])
         self._every = max(1, self._batches // _CHECKS_PER_EPOCH)
         self._epoch = 0
         self._best = -math.inf
@@ -84,7 +98,7 @@ class Stop:
         """
         if not self._where:
             raise TrainingError(
-                f"the baseline's {self._metric.name} on the eval split was at most {self._best:.4f} in {self._epochs} epochs;"
-                f" expected baseline.stop_at {self._target:g}: raise baseline.epochs, or lower it."
+                f"the baseline's {self._metric.name} on the held-out tenth was at most {self._best:.4f} in {self._epochs}"
+                f" epochs; expected baseline.stop_at {self._target:g}: raise baseline.epochs, or lower it."
             )
         logger.info("stopped at %s %.4f %s", self._metric.name, self._best, self._where)

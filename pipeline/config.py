@@ -107,7 +107,7 @@ class BaselineConfig(Section):
     batch_size: Count = 32
     learning_rate: Rate = 0.001
     stop_at: Annotated[float | None, optional(number(above=0, most=1))] = None
-    """Stops as soon as the module's first metric reaches this on the eval split; None: after all epochs."""
+    """Stops as soon as the module's first metric reaches this on a tenth held out of the train split; None: never."""
 
 
 @dataclass(frozen=True)

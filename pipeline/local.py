@@ -10,6 +10,7 @@ import os
 from typing import Any, TextIO
 
 from components.beam_errors import cause_of
+from components.federated_trainer import checkpoints
 from errors import ConfigError, DataError, FedtfxError
 from modeling import check, contract, stopping
 from pipeline import dead_runs, execution, gate, places, provenance
@@ -144,11 +145,13 @@ def _nodes(
     dag = create_pipeline(config, environment)
     try:
         with progress:
-            return execution.run(dag, environment, run_id, progress, facts=provenance.record(config), again_from=again_from)
+            results = execution.run(dag, environment, run_id, progress, facts=provenance.record(config), again_from=again_from)
     except (KeyboardInterrupt, execution.NodeFailed) as error:  # an execution whose driver raised is still RUNNING
         how = "failed" if isinstance(error, execution.NodeFailed) else "was interrupted"
         dead_runs.clean(environment, config.name, f"run {run_id} {how}")
         raise
+    checkpoints.sweep(environment.state_dir)  # what was trained is published
+    return results
 
 
 def _explained(error: Exception, log: str) -> FedtfxError:
@@ -166,8 +169,9 @@ def _explained_node(failure: execution.NodeFailed, where: str) -> FedtfxError:
     cause = failure.cause or RuntimeError(failure.recorded)
     logger.error("%s", failure, exc_info=cause)
     known = cause_of(cause)
-    if known:
-        return type(known)(f"{failure}: {known}")
+    if known:  # a ConfigError found so late is no longer a config that nothing ran for
+        kind = FedtfxError if isinstance(known, ConfigError) else type(known)
+        return kind(f"{failure}: {known}")
     if failure.cause is None:
         return FedtfxError(f"{failure}; {where}")
     return FedtfxError(f"{failure}: {type(cause).__name__}: {contract.one_line(cause)}; {where}")

@@ -40,6 +40,8 @@ class Summary:
       split: how the examples are divided, in a line; None when that is not known, or they are not.
       mode: the config's train.mode.
       privacy: what differential privacy promises of the model, as its properties have it; None without.
+      training: of a federated one: rounds, how many were planned, which weights are exported (last, best or average), and of
+        which round; None without.
     """
 
     run_id: str
@@ -51,6 +53,7 @@ class Summary:
     split: str | None = None
     mode: str = "federated"
     privacy: Mapping[str, Any] | None = None
+    training: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Returns the documented layout of `--json`."""
@@ -60,6 +63,7 @@ class Summary:
             "pushed": dict(self.pushed) if self.pushed else None,
             "metrics": {model: _jsonable(values) if values else None for model, values in self.metrics.items()},
             "privacy": {**_jsonable(self.privacy), "not_covered": NOT_COVERED} if self.privacy else None,
+            "training": dict(self.training) if self.training else None,
             "nodes": [{"id": node.id, "state": node.state, "seconds": round(node.seconds, 3)} for node in self.nodes],
             "paths": dict(self.paths),
         }
@@ -122,6 +126,7 @@ def summarise(config: PipelineConfig, environment: Environment, run_id: str, nod
     }
     blessed = outputs["Evaluator"]["blessing"].custom_properties["blessed"].int_value == 1
     validation = tfma.load_validation_result(evaluation)
+    recorded = outputs["FederatedTrainer"]["model"].custom_properties if federated else {}
     divided = outputs["FederatedSplit"]["federated_examples"].uri if federated else None
     found = {
         "tensorboard": outputs["FederatedTrainer" if federated else "Trainer"]["model_run"].uri,
@@ -136,7 +141,8 @@ def summarise(config: PipelineConfig, environment: Environment, run_id: str, nod
         paths={**_fixed_paths(environment, log), **found},
         split=split_in_a_line(divided) if divided else None,
         mode=config.train.mode,
-        privacy=_privacy_of(outputs["FederatedTrainer"]["model"].custom_properties) if federated else None,
+        privacy=_privacy_of(recorded),
+        training=_training_of(recorded, config.train.rounds),
     )
 
 
@@ -227,6 +233,26 @@ def _privacy_of(properties: Any) -> dict[str, Any] | None:
     return {**numbers, **{key: properties[key].string_value for key in ("privacy_unit", "noise")}}
 
 
+def _training(summary: Summary) -> list[str]:
+    """A line where the model is not simply that of the last of all rounds."""
+    done = summary.training
+    if done is None or (done["rounds"] >= done["planned"] and done["exported"] == "last"):
+        return []
+    early = done["rounds"] < done["planned"]
+    rounds = f"stopped early after round {done['rounds']} of {done['planned']}" if early else f"{done['rounds']} rounds"
+    average = f"the moving average up to round {done['exported_round']}"
+    exported = average if done["exported"] == "average" else f"round {done['exported_round']} ({done['exported']})"
+    return [f"  {'training':<12} {rounds}; exported {exported}"]
+
+
+def _training_of(properties: Any, planned: int | None) -> dict[str, Any] | None:
+    """What FederatedTrainer recorded with a model of its rounds."""
+    if "exported_round" not in properties:
+        return None
+    numbers = {key: properties[key].int_value for key in ("rounds", "exported_round")}
+    return {**numbers, "planned": planned, "exported": properties["exported"].string_value}
+
+
 def _places(summary: Summary, environment: Environment) -> list[str]:
     split = [f"  {'split':<12} {summary.split}; picture in {shown(str(summary.paths['partition']))}"] if summary.split else []
     places = {
@@ -236,7 +262,8 @@ def _places(summary: Summary, environment: Environment) -> list[str]:
         "log": summary.paths["log"],
         "TensorBoard": summary.paths["tensorboard"],
     }
-    return [*split, *_privacy(summary), *(f"  {name:<12} {shown(place)}" for name, place in places.items() if place)]
+    found = [f"  {name:<12} {shown(place)}" for name, place in places.items() if place]
+    return [*split, *_training(summary), *_privacy(summary), *found]
 
 
 def _next(summary: Summary) -> list[str]:

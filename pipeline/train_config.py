@@ -1,11 +1,12 @@
 """The federated training: the `train` section of the config, and what in it does not go together."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 from components.federated_trainer.privacy import accounting
 from components.federated_trainer.privacy.accounting import SAMPLING_OF
+from components.federated_trainer.schedules import multiplier
 from errors import ConfigError
 from pipeline.strict_yaml import REQUIRED, Section, flag, number, one_of, optional, shown, whole, wrong
 from pipeline.train_sections import (
@@ -66,6 +67,11 @@ MODES: dict[str, dict[str, Any]] = {"federated": _FEDERATED, "centralised": {}, 
 _STATE_OF_CLIENTS = ("scaffold", "mime_lite")
 """Algorithms whose clients report more than a change of the weights, or keep something between rounds."""
 _NOT_PRIVATE = (*_STATE_OF_CLIENTS, "qfedavg")
+_LEAST_RATE = 1.2e-38
+"""Learning rates below it are 0 to the clients, who compute in float32."""
+
+_LARGEST_TARGET = 100.0
+"""The largest epsilon that noise is found for; `accounting.calibrate` has the same limit."""
 
 _Count = Annotated[int | None, optional(whole(1))]
 _Rate = Annotated[float | None, optional(number(above=0))]
@@ -123,8 +129,11 @@ class TrainConfig(Section):
             _check_cohort(self)
             _check_stragglers(self)
             _check_aggregation(self)
+            _check_schedules(self)
             _check_privacy(self)
+            _check_target(self)
             _check_export(self)
+            _check_warm_start(self)
 
     @property
     def federated(self) -> bool:
@@ -205,8 +214,23 @@ def _check_aggregation(train: TrainConfig) -> None:
     assert train.aggregation
     if train.algorithm == "qfedavg" and (key := train.aggregation.beyond_mean()):
         raise _apart(train.aggregation, key, "algorithm 'qfedavg', which combines updates in a way of its own")
-    if train.algorithm in _STATE_OF_CLIENTS and train.aggregation.compression != "none":
-        raise _apart(train.aggregation, "compression", f"algorithm {train.algorithm!r}")
+    if train.algorithm in _STATE_OF_CLIENTS and (key := train.aggregation.beyond_mean()):
+        more = "whose clients send more than a change of the weights, which only a plain mean keeps right"
+        raise _apart(train.aggregation, key, f"algorithm {train.algorithm!r}, {more}")
+
+
+def _check_schedules(train: TrainConfig) -> None:
+    """Refuses learning rates that reach 0: a round learns nothing then, and some algorithms divide by the rate."""
+    assert train.rounds
+    for side in ("client", "server"):
+        schedule, rate = getattr(train, f"{side}_schedule"), getattr(train, f"{side}_learning_rate")
+        if schedule is None or schedule.kind == "constant" or rate * multiplier(asdict(schedule), train.rounds) >= _LEAST_RATE:
+            continue  # after the warm-up no kind rises, so the last round tells of all
+        floor = "" if schedule.floor is None else " floor above 0 or"
+        raise ConfigError(
+            f"train.{side}_schedule: expected a learning rate above 0 in all {train.rounds} rounds; kind {schedule.kind!r} with"
+            f" decay_rounds {schedule.decay_rounds} reaches 0; set{floor} more decay_rounds"
+        )
 
 
 def _check_privacy(train: TrainConfig) -> None:
@@ -219,6 +243,9 @@ def _check_privacy(train: TrainConfig) -> None:
         raise ConfigError(f"train.privacy: does not go with algorithm {train.algorithm!r}; choose another, or leave it out")
     if key := train.aggregation.beyond_mean():
         raise _apart(train.aggregation, key, "train.privacy, which clips and adds its noise to a plain mean")
+    if train.participation.quorum > 1:
+        always = "1 with train.privacy, where every round is released: a repeated one would tell how many reported"
+        raise wrong("train.participation.quorum", always, train.participation.quorum)
     allowed = SAMPLING_OF[train.privacy.mechanism]
     if train.participation.sampling not in allowed:
         with_mechanism = f"{' or '.join(allowed)} with train.privacy.mechanism {train.privacy.mechanism!r}"
@@ -226,7 +253,7 @@ def _check_privacy(train: TrainConfig) -> None:
 
 
 def _check_noise(train: TrainConfig, clients: int) -> None:
-    """Refuses noise that drowns what the cohort has to say, where it is known without calibration."""
+    """Refuses noise that drowns what the cohort has to say, be it given or found for a target epsilon."""
     assert train.privacy and train.participation and train.rounds
     described: dict[str, Any] = {
         "mechanism": train.privacy.mechanism,
@@ -237,7 +264,34 @@ def _check_noise(train: TrainConfig, clients: int) -> None:
         "rounds": train.rounds,
         "adaptive_clip": train.privacy.clip == "adaptive",
     }
-    accounting.check(accounting.Release(**described), train.privacy.delta)
+    release = accounting.Release(**described)
+    if train.privacy.target_epsilon is not None:
+        _check_calibrated(release, train.privacy.target_epsilon, train.privacy.delta)
+    else:
+        accounting.check(release, train.privacy.delta)
+
+
+def _check_calibrated(release: accounting.Release, target_epsilon: float, delta: float) -> None:
+    """Checks the noise that the training will find. The cheap bound asks for more of it, so it may accept, but not refuse."""
+    try:
+        accounting.check(replace(release, noise_multiplier=accounting.calibrate(release, target_epsilon, delta, "rdp")), delta)
+    except ConfigError:
+        accounting.check(replace(release, noise_multiplier=accounting.calibrate(release, target_epsilon, delta)), delta)
+
+
+def _check_target(train: TrainConfig) -> None:
+    target = train.privacy.target_epsilon if train.privacy else None
+    if target is not None and target > _LARGEST_TARGET:
+        raise wrong("train.privacy.target_epsilon", f"a number above 0 and of at most {_LARGEST_TARGET:g}", target)
+
+
+def _check_warm_start(train: TrainConfig) -> None:
+    assert train.evaluation
+    if train.mode == "warm_start" and train.evaluation.every:
+        raise ConfigError(
+            "train.evaluation.every: does not go with mode 'warm_start', whose baseline was fitted to the examples that are"
+            f" held out as well, so they judge nothing; got {train.evaluation.every}, leave it out"
+        )
 
 
 def _check_export(train: TrainConfig) -> None:

@@ -18,6 +18,7 @@ from workloads import ROOT, Workload, chosen, initial_weights, load
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(ROOT))
 from benchmarks.peers import artifact
+from components.federated_trainer.executors import use_threads
 from components.federated_trainer.rounds import Job, train
 from pipeline.train_config import TrainConfig
 
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--population", type=int, help="clients there are, of which the workload's number takes part")
     options = parser.parse_args()
     workload = chosen(options)
+    use_threads({"executor": options.executor, "clients_per_round": workload.clients})  # as the training process does
     with tempfile.TemporaryDirectory(prefix="training-") as folder:
         images, labels = load(workload)
         uri = artifact.write(Path(folder, "clients"), images, labels, options.population)

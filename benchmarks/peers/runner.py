@@ -100,7 +100,8 @@ class Process:
         if reply:
             self.seconds.append(reply["seconds"])
             self.losses.append(reply["loss"])
-            self.memory.append(self._sample())
+            self._sample()
+            self.memory.append(sum(_memory(process, "Private_") for process in self._tree()))
 
     def stop(self) -> None:
         """Ends the system; all its processes, if it does not end by itself."""
@@ -140,10 +141,8 @@ class Process:
         while not over.wait(_SAMPLED_EVERY):
             self._sample()
 
-    def _sample(self) -> int:
-        now = sum(map(_pss, self._tree()))
-        self.peak = max(self.peak, now)
-        return now
+    def _sample(self) -> None:
+        self.peak = max(self.peak, sum(_memory(process, "Pss:") for process in self._tree()))
 
     def _tree(self) -> list[psutil.Process]:
         try:
@@ -162,10 +161,12 @@ def take_turns(processes: Sequence[Process], rounds: int, title: str) -> None:
         print(f"{title}, round {number} of {rounds}: {', '.join(took)}", file=sys.stderr, flush=True)
 
 
-def _pss(process: psutil.Process) -> int:
-    """Bytes: memory that is shared with n processes counts as an n-th."""
+def _memory(process: psutil.Process, kind: str) -> int:
+    """Bytes. `Pss:` counts memory that is shared with n processes as an n-th; `Private_` counts what no other process has, and
+    so does not change when others come and go.
+    """
     try:
         lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
     except OSError:  # it has ended
         return 0
-    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:")), 0)
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(kind) and "Hugetlb" not in line)

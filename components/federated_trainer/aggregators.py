@@ -118,6 +118,11 @@ def clients_needed(rule: str, byzantine: int) -> int:
     return 2 * byzantine + 1 if rule in RULES else 1
 
 
+def ignores_weights(rule: str) -> bool:
+    """Whether all clients count the same with `rule`, whatever their weights."""
+    return rule in RULES and rule != "geometric_median"
+
+
 def combine(rule: str, updates: np.ndarray, weights: np.ndarray, byzantine: int) -> np.ndarray:
     """Returns RULES[rule] of the updates, float32[dim]; see there for the arguments.
 

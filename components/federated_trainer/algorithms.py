@@ -64,10 +64,12 @@ class Server:
 
     def step(self, state: State, change: Sequence[np.ndarray], number: int) -> State:
         """Returns the state after the optimizer's step along `change`."""
+        import tensorflow as tf
+
         rate = self._settings["server_learning_rate"] * multiplier(self._settings["server_schedule"], number)
         pairs = zip(change, state["weights"], strict=True)
         gradients = [-np.asarray(delta, weight.dtype) for delta, weight in pairs]
-        optimizer, weights = self._next(state["optimizer"], state["weights"], gradients, np.float32(rate))
+        optimizer, weights = self._next(state["optimizer"], state["weights"], gradients, tf.constant(rate, tf.float32))
         return {**state, "weights": [weight.numpy() for weight in weights], "optimizer": _flat(optimizer)}
 
     def _traced_next(self, optimizer: Sequence[Any], weights: Sequence[Any], gradients: Sequence[Any], rate: Any) -> Any:
@@ -117,9 +119,10 @@ class FairServer(Server):
     """w -= sum of F^q dw / sum of h (Li et al. 2020, q-FedAvg); as a change, so that the server's learning rate applies."""
 
     def update(self, state: State, mean: Arrays, reports: int, number: int) -> State:
-        """Divides the one mean by the other."""
+        """Divides the one mean by the other; where losses to the power of q underflow, both are 0, and nothing changes."""
         *change, bound = mean
-        return self.step(state, [delta / bound[0] for delta in change], number)
+        known = bound[0] > 0
+        return self.step(state, [delta / bound[0] if known else np.zeros_like(delta) for delta in change], number)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,11 @@ from modeling.sample import sample_batch
 
 if TYPE_CHECKING:
     from components.federated_trainer.rounds import Job
+
+# Settings that do not change what a round gives, so that a training that stopped may go on with others: those of the section
+# itself, and by the name of a section those in it.
+_WITHOUT_EFFECT = ("executor", "checkpoint")
+_WITHOUT_EFFECT_IN = {"participation": ("quorum", "retries"), "privacy": ("budget",)}
 
 
 def check(module: contract.ModelModule, population: Population, job: Job) -> None:
@@ -102,13 +107,8 @@ def _unfit(module: contract.ModelModule, label: int, kind: Any, outputs: Any) ->
     return "" if np.isfinite(value) else f"the loss is {value}"
 
 
-def identity(job: Job, module: contract.ModelModule, without: Collection[str] = ()) -> str:
-    """Returns a digest of all that decides the training: a checkpoint of another one is never gone on from.
-
-    Args:
-      job, module: the training.
-      without: settings that are not to count.
-    """
+def identity(job: Job, module: contract.ModelModule) -> str:
+    """Returns a digest of all that decides the training: a checkpoint of another one is never gone on from."""
     import tensorflow as tf
 
     here = Path(__file__).parent
@@ -116,13 +116,22 @@ def identity(job: Job, module: contract.ModelModule, without: Collection[str] = 
     parts = {
         "module": module.digest,
         "examples": file_digest(Path(job.examples_uri, blocks.PARTITION_FILE)),
-        "settings": {key: value for key, value in job.settings.items() if key not in without},
+        "settings": _deciding(job.settings),
         "seed": job.seed,
         "warm_start": tree_digest(job.warm_start) if job.warm_start else None,
         "code": code_digest(here, *readers, here.parents[1] / "modeling"),
         "tensorflow": tf.__version__,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings without those that decide nothing."""
+    kept = {key: value for key, value in settings.items() if key not in _WITHOUT_EFFECT}
+    for section, left_out in _WITHOUT_EFFECT_IN.items():
+        if kept[section] is not None:
+            kept[section] = {key: value for key, value in kept[section].items() if key not in left_out}
+    return kept
 
 
 def initial_model(module: contract.ModelModule, seed: int, warm_start: str | None) -> Any:

@@ -62,6 +62,12 @@ class Combiner:
             )
         return self._mean(result, clip), after, facts
 
+    def weights(self, result: Result) -> np.ndarray:
+        """Returns the weight with which each client counted, float64[n]; 0 for those that do not count."""
+        if aggregators.ignores_weights(self._rules["rule"]):
+            return result.counted.astype(np.float64)
+        return result.weights
+
     def _mean(self, result: Result, clip: float) -> list[np.ndarray]:
         rule, weights = self._rules["rule"], result.weights
         if result.stacks:
@@ -97,3 +103,7 @@ class PrivateCombiner:
         total = [value.astype(np.float32) for value in result.sums]
         mean, after, facts = self._mechanism.release(state, total, below, reported, self._key, number)
         return mean, after, {"bytes_up": float(len(result.rows) * self._bytes), **facts}
+
+    def weights(self, result: Result) -> np.ndarray:
+        """Returns the weight with which each client counted, float64[n]; 0 for those that do not count."""
+        return result.weights

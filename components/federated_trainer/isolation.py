@@ -29,7 +29,8 @@ def run(job: Job) -> dict[str, Any]:
     """Trains in a child process, logs a line per round, and returns what `rounds.train` returned.
 
     Raises:
-      FedtfxError: what the training raised, with its own class and message.
+      FedtfxError: what the training raised, with its own message and class; for a ConfigError, which says that nothing has
+        been run, a TrainingError.
       TrainingError: the process died without a word.
     """
     process = _start()
@@ -47,7 +48,7 @@ def _start() -> subprocess.Popen[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         encoding="utf-8",
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "2"},  # its warnings quote records
         start_new_session=True,  # a group of its own: Ctrl-C reaches us alone, and _end reaches all of it
         preexec_fn=die_with_parent(),
     )
@@ -72,7 +73,8 @@ def _follow(process: subprocess.Popen[str]) -> dict[str, Any]:
         elif kind == "warning":
             logger.warning("%s", content)
         elif kind == "error":
-            raise getattr(errors, content["type"])(content["message"])
+            kind = getattr(errors, content["type"])
+            raise (errors.TrainingError if issubclass(kind, errors.ConfigError) else kind)(content["message"])
         elif kind == "result":
             return dict(content)
     raise errors.TrainingError(

@@ -105,19 +105,20 @@ class Loop:
         """Goes on from `progress`, changing it, and yields each round when it is done.
 
         Raises:
-          TrainingError: too few clients report, or something is not finite.
+          TrainingError: too few clients report, something is not finite, or a checkpoint cannot be written.
         """
         every = self._settings["checkpoint"]["every"]
-        while len(progress.rounds) < self._settings["rounds"] and not self._given_up(progress):
+        while not self.over(progress):
             result = self._round(progress, len(progress.rounds) + 1)
             progress.rounds.append(result)
-            if result.number % every == 0:
+            if result.number % every == 0 or self.over(progress):
                 self._checkpoints.save(packed(progress))
             yield result
 
-    def _given_up(self, progress: Progress) -> bool:
+    def over(self, progress: Progress) -> bool:
+        """Tells whether there are no more rounds to come: all are done, or patience is at an end."""
         patience = self._settings["evaluation"]["patience"]
-        return patience is not None and progress.stale >= patience
+        return len(progress.rounds) >= self._settings["rounds"] or (patience is not None and progress.stale >= patience)
 
     def _round(self, progress: Progress, number: int) -> Round:
         started = time.monotonic()
@@ -129,10 +130,12 @@ class Loop:
         progress.state = self._server.update(progress.state, mean, reports, number)
         progress.kept.put(cohort.work.clients[result.counted], [state[result.counted] for state in result.states])
         metrics = {"loss": result.loss, **self._executor.metrics(result.metrics)}
-        self._check_finite(progress, metrics, number)
+        if not reports:  # with privacy: nothing but noise was released
+            metrics = dict.fromkeys(metrics, float("nan"))
+        self._check_finite(progress, reports, result.loss, number)
         self._remember(progress, cohort)
         heldout = self._evaluated(progress, number)
-        weights, examples = result.weights, self._used(cohort.work.clients)
+        weights, examples = combiner.weights(result), self._used(cohort.work.clients)
         return Round(
             number=number,
             of=self._settings["rounds"],
@@ -152,7 +155,7 @@ class Loop:
         )
 
     def _reported(self, progress: Progress, message: Mapping[str, Any], number: int) -> tuple[cohorts.Cohort, Result, int]:
-        """Draws until enough clients report; every attempt counts for privacy, as each could have been released.
+        """Draws until enough clients report; with privacy once, as a repeated round would tell how many did.
 
         When it gives up, a checkpoint keeps the attempts, so that the same job tries others when it is run again.
         """
@@ -160,7 +163,6 @@ class Loop:
         before = sum(result.attempts for result in progress.rounds)
         spoiled = 0
         for _ in range(participation["retries"] + 1):
-            self._protection.attempt(progress.attempts + 1)
             progress.attempts += 1
             cohort = self._drawn(number, progress.attempts - before)
             least = self._least(0)
@@ -182,6 +184,8 @@ class Loop:
 
     def _least(self, excluded: int) -> int:
         """How many updates must count; those excluded are some of the Byzantine ones that the rule has to stand."""
+        if not self._protection.repeats:
+            return 0
         rules = self._settings["aggregation"]
         needed = clients_needed(rules["rule"], max(0, (rules["byzantine"] or 0) - excluded))
         return max(self._settings["participation"]["quorum"], needed)
@@ -236,10 +240,10 @@ class Loop:
             progress.stale += 1
         return metrics
 
-    def _check_finite(self, progress: Progress, metrics: Mapping[str, float], number: int) -> None:
+    def _check_finite(self, progress: Progress, reports: int, loss: float, number: int) -> None:
         if not all(np.all(np.isfinite(array)) for part in progress.state.values() for array in part):
             raise _not_finite("the global weights are not", number)
-        if not np.isfinite(metrics["loss"]):
+        if reports and not np.isfinite(loss):
             raise _not_finite("the loss is not", number)
 
 

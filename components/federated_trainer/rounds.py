@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from components.federated_trainer import algorithms, before
-from components.federated_trainer.checkpoints import Checkpoints
+from components.federated_trainer.checkpoints import Checkpoints, folder_of, sweep, writing
 from components.federated_trainer.clients.population import Population
 from components.federated_trainer.evaluation import Evaluation
 from components.federated_trainer.executors import executor
@@ -27,7 +26,6 @@ from modeling.check import check
 from modeling.export import export
 
 logger = logging.getLogger(__name__)
-_WITHOUT_EFFECT = ("executor", "checkpoint")  # settings that change nothing of what is released
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def train(job: Job, report: Callable[[Round], None], say: Callable[[str], None] 
     """Runs all rounds, exports the weights that the settings ask for, and returns facts for the artifact's properties.
 
     A training of the same job that died, or stopped for want of clients, goes on from its last checkpoint; it ends in the same
-    bits as one that never stopped.
+    bits as one that never stopped. One that ended is only exported again, until its checkpoints are swept away.
 
     Args:
       job: what to train.
@@ -64,7 +62,7 @@ def train(job: Job, report: Callable[[Round], None], say: Callable[[str], None] 
 
     Raises:
       TrainingError: what the job asks for does not go with the clients, a round fails, weights or loss are not finite, too few
-        clients report, or the privacy budget would be exceeded.
+        clients report, the privacy budget would be exceeded, or a folder cannot be written to.
       ConfigError: the model module is not usable, or the settings do not go together.
       IntegrityError: a file is not what was published, or the privacy ledger has been altered.
     """
@@ -77,24 +75,32 @@ def train(job: Job, report: Callable[[Round], None], say: Callable[[str], None] 
         evaluation = Evaluation.open(module, job.examples_uri, job.settings["evaluation"])
         if evaluation:
             stack.callback(evaluation.close)
-        checkpoints = _checkpoints(job, module)
-        protected = protection.prepare(job, population, checkpoints.folder, before.identity(job, module, _WITHOUT_EFFECT))
+        identity = before.identity(job, module)
+        checkpoints = Checkpoints(folder_of(job.state_dir, identity), job.settings["checkpoint"]["keep"])
+        _sweep(job, identity, say)
+        protected = protection.prepare(job, population, checkpoints.folder, identity, say)
         server = algorithms.server(job.settings, len(population))
         clients_half = stack.enter_context(executor(module, population, job))
         loop = Loop(job, module, population, server, clients_half, protected, evaluation, checkpoints)
         progress = loop.resumed() or loop.begun(*_weights(model))
-        recorder = RoundRecorder(job.run_dir, job.settings, evaluation.names if evaluation else ())
-        _run(loop, progress, protected, recorder, report, say)
+        with writing("records", job.run_dir):
+            recorder = RoundRecorder(job.run_dir, job.settings, evaluation.names if evaluation else ())
+        record = writing("records", job.run_dir)(recorder.record)
+        _run(loop, progress, protected, record, report, say)
     facts = _facts(progress, population, job.settings)
     _export(progress, module, job)
     facts |= protected.close(progress.attempts, job.run_dir)
-    checkpoints.clear()
+    checkpoints.done()
     return facts
 
 
-def _checkpoints(job: Job, module: contract.ModelModule) -> Checkpoints:
-    folder = os.path.join(job.state_dir, "checkpoints", before.identity(job, module))
-    return Checkpoints(folder, job.settings["checkpoint"]["keep"])
+def _sweep(job: Job, identity: str, say: Callable[[str], None]) -> None:
+    """Removes what earlier trainings left and nobody needs, and tells of what may still be needed."""
+    if others := sweep(job.state_dir, identity):
+        say(
+            f"checkpoints of {len(others)} other training{'s' * (len(others) > 1)} that did not end are kept for 30 days in"
+            f" {others[0].parent}"
+        )
 
 
 def _weights(model: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -106,22 +112,26 @@ def _run(
     loop: Loop,
     progress: Progress,
     protected: protection.Protection,
-    recorder: RoundRecorder,
+    record: Callable[[Round], None],
     report: Callable[[Round], None],
     say: Callable[[str], None],
 ) -> None:
     """Goes on to the last round; whatever ends it early, the privacy ledger counts what was attempted and no more."""
-    protected.open(say)
+    if not loop.over(progress):
+        protected.open(say)
     try:
         if progress.rounds:
             say(f"goes on after round {len(progress.rounds)}, from a checkpoint")
         for result in progress.rounds:
-            recorder.record(result)
+            record(result)
         for result in loop.run(progress):
-            recorder.record(result)
+            record(result)
             report(result)
     except Exception:
-        protected.settle(progress.attempts)
+        try:
+            protected.settle(progress.attempts)
+        except Exception as error:  # what went wrong first is what has to be mended; the ledger counts all planned rounds
+            say(f"the privacy ledger counts the rounds as planned: {contract.one_line(error)}")
         raise
 
 
@@ -140,6 +150,7 @@ def _export(progress: Progress, module: contract.ModelModule, job: Job) -> None:
 def _facts(progress: Progress, population: Population, settings: Mapping[str, Any]) -> dict[str, Any]:
     last = progress.rounds[-1]
     exported = progress.best_round if settings["export"] == "best" else last.number
+    metrics = next((result.metrics for result in reversed(progress.rounds) if result.clients), {})
     share = max((result.largest_share for result in progress.rounds), default=0.0)
     return {
         "rounds": last.number,
@@ -152,6 +163,6 @@ def _facts(progress: Progress, population: Population, settings: Mapping[str, An
         "least_clients": min(result.clients for result in progress.rounds),
         "largest_weight_share": float(np.float32(share)),
         "sampling_digest": progress.sampling_digest,
-        **{f"train_{key}": value for key, value in last.metrics.items()},
+        **{f"train_{key}": value for key, value in metrics.items()},
         **{f"heldout_{key}": value for key, value in progress.latest_evaluation().items()},
     }

@@ -41,6 +41,11 @@ def test_first_run_executes_every_node_and_pushes_a_model_that_is_good_enough(fi
     assert first.result["pushed"]["new"] is True
 
 
+def test_published_training_leaves_no_checkpoints(checkout: Any, first: Any) -> None:
+    assert first.code == 0, first
+    assert list((checkout.path / "pipeline_root" / ".federated_trainer" / "checkpoints").iterdir()) == []
+
+
 def test_summary_names_decision_places_and_the_next_command(checkout: Any, first: Any) -> None:
     assert "BLESSED" in first.screen
     assert "SparseCategoricalAccuracy is 0.9" in first.screen

@@ -77,14 +77,14 @@ def flowers(write_module) -> Callable[..., str]:
 
 @pytest.fixture
 def flower_records() -> Callable[[int], list[bytes]]:
-    """Serialized examples of three kinds of flowers that their width tells apart."""
+    """Serialized examples, no two alike, of three kinds of flowers that their width tells apart."""
 
     def make(count: int) -> list[bytes]:
         records = []
         for number in range(count):
             example = tf.train.Example()
             example.features.feature["width"].float_list.value.append(number % 3 - 1.0)
-            example.features.feature["petals"].int64_list.value.extend([number % 5, 1])
+            example.features.feature["petals"].int64_list.value.extend([number % 5, 1 + number // 15])
             example.features.feature["kind"].int64_list.value.append(number % 3)
             records.append(example.SerializeToString(deterministic=True))
         return records

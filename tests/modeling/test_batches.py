@@ -31,3 +31,26 @@ def test_a_seed_gives_the_same_order_again_and_another_one_in_each_epoch(flowers
 
 def test_records_of_all_files_are_counted(flower_records, write_split) -> None:
     assert batches.count(write_split("train", flower_records(10), files=3)) == 10
+
+
+def numbers(dataset) -> list[tuple[float, ...]]:
+    return [tuple(row) for x, _ in dataset for row in x.numpy().tolist()]
+
+
+def test_a_tenth_and_the_rest_are_all_records_and_have_none_in_common(flowers, flower_records, write_split) -> None:
+    module, patterns = contract.load(flowers()), write_split("train", flower_records(600), files=3)
+    every, tenth, rest = (
+        numbers(batches.dataset(module, patterns, batch_size=50, part=part)) for part in ("all", "tenth", "rest")
+    )
+    assert sorted(tenth + rest) == sorted(every)
+    assert not set(tenth) & set(rest)
+    assert 30 <= len(tenth) <= 90
+    assert [batches.count(patterns, part) for part in ("all", "tenth", "rest")] == [600, len(tenth), len(rest)]
+
+
+def test_a_record_is_in_the_same_part_wherever_it_lies_and_with_all_that_equal_it(flowers, flower_records, write_split) -> None:
+    module, records = contract.load(flowers()), flower_records(60)
+    once = numbers(batches.dataset(module, write_split("once", records), batch_size=60, part="tenth"))
+    again = write_split("again", [*reversed(records), *records], files=2)
+    assert sorted(numbers(batches.dataset(module, again, batch_size=60, part="tenth"))) == sorted(once * 2)
+    assert once

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from errors import ConfigError, TrainingError
-from modeling import centralised, contract
+from modeling import batches, centralised, contract
 from modeling.export import WARMUP_FILE
 from modeling.stopping import stopping_metric
 
@@ -17,10 +17,12 @@ def train(flowers, flower_records, write_split, tmp_path):
     """Trains the flowers module and returns the loaded model."""
     files = {"train_files": write_split("train", flower_records(60)), "eval_files": write_split("eval", flower_records(9))}
 
-    def run(name: str, seed: int, learning_rate: float = 0.1, stop_at: float | None = None) -> tf.keras.Model:
+    def run(
+        name: str, seed: int, learning_rate: float = 0.1, stop_at: float | None = None, **other_files: list[str]
+    ) -> tf.keras.Model:
         centralised.train(
             SimpleNamespace(
-                **files,
+                **{**files, **other_files},
                 serving_model_dir=str(tmp_path / name),
                 model_run_dir=str(tmp_path / f"{name}-run"),
                 custom_config={"epochs": 4, "batch_size": 10, "learning_rate": learning_rate, "seed": seed, "stop_at": stop_at},
@@ -59,30 +61,57 @@ def test_a_baseline_that_diverges_is_one_line_and_no_model(train, tmp_path) -> N
     assert not (tmp_path / "model").exists()
 
 
-def accuracy(model: tf.keras.Model, flower_records) -> float:
-    width = np.array([number % 3 - 1.0 for number in range(9)])
-    petals = np.array([[number % 5, 1] for number in range(9)])
-    scores = model(np.concatenate([width[:, None], petals], axis=1).astype(np.float32))
-    return float(np.mean(np.argmax(scores, axis=1) == np.arange(9) % 3))
-
-
-def test_a_baseline_stops_in_the_middle_of_an_epoch_as_soon_as_it_is_good_enough(train, flower_records, caplog) -> None:
+def test_a_baseline_stops_in_the_middle_of_an_epoch_as_soon_as_it_is_good_enough(train, flowers, tmp_path, caplog) -> None:
     with caplog.at_level(logging.INFO, logger="modeling"):
         model = train("model", seed=1, stop_at=0.6)
-    assert 0.6 <= accuracy(model, flower_records) < 1.0
+    tenth = batches.dataset(contract.load(flowers()), [str(tmp_path / "train" / "*")], batch_size=60, part="tenth")
+    ((x, y),) = list(tenth)
+    accuracy = float(np.mean(np.argmax(model(x), axis=1) == y))
+    assert 0.6 <= accuracy < 1.0
     *epochs, stopped = [record.getMessage() for record in caplog.records if record.name.startswith("modeling.")]
     told = re.fullmatch(r"stopped at accuracy (0\.\d{4}) in epoch (\d), after (\d) of 6 batches", stopped)
     assert told
-    assert float(told[1]) == pytest.approx(accuracy(model, flower_records), abs=1e-4)
+    assert float(told[1]) == pytest.approx(accuracy, abs=1e-4)
     assert len(epochs) == int(told[2])
-    assert f"val_accuracy {told[1]}" in epochs[-1]
+    assert ", val_accuracy " in epochs[-1]
+
+
+def test_examples_that_the_gate_judges_on_have_no_say_in_when_a_baseline_stops(train, flower_records, write_split) -> None:
+    other = write_split("other", flower_records(30)[9:])
+    first, second = (
+        train(name, seed=1, stop_at=0.6, **files).get_weights() for name, files in [("a", {}), ("b", {"eval_files": other})]
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_examples_that_a_baseline_is_stopped_by_are_not_trained_on(train, flower_records, write_split) -> None:
+    records = flower_records(200)
+    held_out = [bucket == 0 for bucket in tf.strings.to_hash_bucket_fast(records, 10)]
+    rest = [record for record, out in zip(records[:60], held_out, strict=False) if not out]
+    looked_at = [record for record, out in zip(records, held_out, strict=True) if out]
+    half = len(looked_at) // 2
+    files = [write_split("first", rest + looked_at[:half]), write_split("second", rest + looked_at[half : 2 * half])]
+    for stop_at, equal in [(1e-9, True), (None, False)]:
+        first, second = (
+            train(f"{stop_at}-{i}", 1, 0.1, stop_at, train_files=each).get_weights() for i, each in enumerate(files)
+        )
+        assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True)) == equal
+
+
+def test_a_baseline_with_too_few_examples_to_hold_any_out_is_told(train, flower_records, write_split, tmp_path) -> None:
+    few = write_split("few", flower_records(9))
+    with pytest.raises(
+        TrainingError, match=r"^baseline\.stop_at holds out about a tenth .* got 0 of 9 examples; expected some"
+    ):
+        train("model", seed=1, stop_at=0.6, train_files=few)
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_baseline_that_never_gets_good_enough_is_one_line_and_no_model(train, tmp_path) -> None:
     with pytest.raises(TrainingError) as caught:
         train("model", seed=1, learning_rate=1e-6, stop_at=1.0)
     assert re.fullmatch(
-        r"the baseline's accuracy on the eval split was at most 0\.\d{4} in 4 epochs; expected baseline\.stop_at 1: .*",
+        r"the baseline's accuracy on the held-out tenth was at most 0\.\d{4} in 4 epochs; expected baseline\.stop_at 1: .*",
         str(caught.value),
     )
     assert not (tmp_path / "model").exists()

@@ -108,7 +108,7 @@ def test_federated_training_is_told_its_whole_section_and_where_its_checkpoints_
     given = config({"format": "digits"})
     node = compiled(given, tmp_path)["FederatedTrainer"]
     assert json.loads(parameter(node, "settings")) == given.train.settings("tiny")
-    assert parameter(node, "state_dir") == str(tmp_path / "root" / "tiny" / ".federated_trainer")
+    assert parameter(node, "state_dir") == str(tmp_path / "root" / ".federated_trainer")
     assert "base_model" not in node.inputs.inputs
 
 

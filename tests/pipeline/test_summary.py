@@ -166,6 +166,7 @@ def test_machines_get_the_documented_layout(environment):
             {"id": "Trainer", "state": "failed", "seconds": 0.5},
         ],
         "privacy": None,
+        "training": None,
         "paths": dict(summary(environment).paths),
     }
     assert list(told["paths"]) == ["root", "metadata", "log", "tensorboard", "report", "partition"]
@@ -251,3 +252,32 @@ def test_machines_are_told_the_same_and_an_infinite_epsilon_is_null(environment)
     assert told["epsilon_total"] == 6.5
     assert "does not cover" in told["not_covered"]
     assert summary(environment).as_json()["privacy"] is None
+
+
+def trained(**changes) -> dict:
+    return {"rounds": 40, "planned": 40, "exported": "last", "exported_round": 40, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"rounds": 12, "exported": "best", "exported_round": 9},
+            "stopped early after round 12 of 40; exported round 9 (best)",
+        ),
+        ({"rounds": 12, "exported_round": 12}, "stopped early after round 12 of 40; exported round 12 (last)"),
+        ({"exported": "best", "exported_round": 31}, "40 rounds; exported round 31 (best)"),
+        ({"exported": "average"}, "40 rounds; exported the moving average up to round 40"),
+    ],
+)
+def test_early_stop_and_what_is_exported_are_told(environment, changes, told):
+    result = summary(environment, training=trained(**changes))
+    assert f"  training     {told}" in as_text(result, environment).splitlines()
+    assert result.as_json()["training"] == trained(**changes)
+
+
+def test_training_that_went_as_planned_is_not_worth_a_line_and_machines_are_told_all_the_same(environment):
+    result = summary(environment, training=trained())
+    assert "  training " not in as_text(result, environment)
+    assert result.as_json()["training"] == trained()
+    assert summary(environment).as_json()["training"] is None

@@ -140,6 +140,13 @@ def test_training_survives_being_printed_and_read_and_is_plain_to_json(algorithm
     assert json.loads(json.dumps(settings)) == settings
 
 
+@pytest.mark.parametrize(
+    "schedule", [{"decay_rounds": 5}, {"decay_rounds": 4, "warmup_rounds": 1}, {"decay_rounds": 2, "floor": 0.1}]
+)
+def test_schedule_that_reaches_nothing_only_after_the_last_round_is_accepted(schedule):
+    assert config_of(client_schedule={"kind": "linear", **schedule}, server_schedule={"kind": "cosine", **schedule})
+
+
 def test_every_algorithm_is_accepted_with_what_it_requires():
     required = {"fedprox": {"proximal_strength": 0}, "qfedavg": {"q": 1}}
     assert all(config_of(algorithm=name, **required.get(name, {})).train.algorithm == name for name in ALGORITHMS)
@@ -224,9 +231,32 @@ def test_every_algorithm_is_accepted_with_what_it_requires():
             {"algorithm": "qfedavg", "q": 1, "aggregation": {"rule": "median"}},
             "train.aggregation.rule: does not go with algorithm 'qfedavg', which combines updates in a way of its",
         ),
+        *(
+            (
+                {"algorithm": algorithm, "aggregation": {**more, key: value}},
+                f"train.aggregation.{key}: does not go with algorithm '{algorithm}', whose clients send more than a change",
+            )
+            for algorithm, key, value, more in (
+                ("scaffold", "compression", "8bit", {}),
+                ("scaffold", "clip", 1, {}),
+                ("scaffold", "zeroing", True, {}),
+                ("mime_lite", "rule", "median", {}),
+                ("mime_lite", "rule", "simulated_secure_mean", {"clip": 1}),
+            )
+        ),
+        *(
+            (
+                {f"{side}_schedule": {"kind": kind, "decay_rounds": 2, "warmup_rounds": 2}},
+                f"train.{side}_schedule: expected a learning rate above 0 in all 5 rounds; kind {kind!r} with decay_rounds 2"
+                " reaches 0; set floor above 0 or more decay_rounds",
+            )
+            for side in ("client", "server")
+            for kind in ("linear", "cosine")
+        ),
         (
-            {"algorithm": "scaffold", "aggregation": {"compression": "8bit"}},
-            "train.aggregation.compression: does not go with algorithm 'scaffold'; got '8bit'",
+            {"client_schedule": {"kind": "step", "decay_rounds": 1, "decay_rate": 1e-10}},
+            "train.client_schedule: expected a learning rate above 0 in all 5 rounds; kind 'step' with decay_rounds 1"
+            " reaches 0; set more decay_rounds",
         ),
         ({"evaluation": {"patience": 3}}, "train.evaluation.patience: used only with every above 0; got 3"),
         (
@@ -238,69 +268,14 @@ def test_every_algorithm_is_accepted_with_what_it_requires():
             {"export": "best", "evaluation": {"every": 6}},
             "train.evaluation.every: expected 1 to train.rounds (5) with export 'best', got 6",
         ),
+        (
+            {"mode": "warm_start", "evaluation": {"every": 2, "patience": 1}},
+            "train.evaluation.every: does not go with mode 'warm_start', whose baseline was fitted to the examples",
+        ),
         ({"checkpoint": {"every": 0}}, "train.checkpoint.every: expected a whole number of at least 1, got 0"),
     ],
 )
 def test_training_that_cannot_be_is_refused_with_its_key(train, message):
-    assert refusal(**train).startswith(message)
-
-
-@pytest.mark.parametrize(
-    ("train", "message"),
-    [
-        (
-            {"privacy": PRIVATE["privacy"]},
-            "train.weighting: expected uniform with train.privacy, where each client counts the same",
-        ),
-        ({"privacy": {}}, "missing key 'train.privacy.clip'; it has no default"),
-        (private(noise_multiplier=None), "train.privacy: needs exactly one of noise_multiplier and target_epsilon"),
-        (private(target_epsilon=2), "train.privacy: needs exactly one of noise_multiplier and target_epsilon"),
-        (private(delta=1), "train.privacy.delta: expected a finite number above 0 and below 1, got 1"),
-        (private(delta=0.1), "train.privacy.delta: expected below 1 / split.clients (0.1), got 0.1"),
-        (private(clip=None), "train.privacy.clip: expected a finite number above 0, or adaptive, got null"),
-        (private(clip_quantile=0.5), "train.privacy.clip_quantile: used only with clip adaptive; got 0.5"),
-        (
-            private(population="../ours"),
-            "train.privacy.population: expected up to 100 letters, digits and any of . _ -, a letter or digit first,",
-        ),
-        (private(noise="none"), "train.privacy.noise: expected one of secret, seeded, got 'none'"),
-        (
-            private(mechanism="tree", noise_multiplier=None, target_epsilon=2),
-            "train.privacy.target_epsilon: not used by mechanism 'tree', only by gaussian",
-        ),
-        (
-            private(mechanism="tree"),
-            "train.participation.sampling: expected ordered or full with train.privacy.mechanism 'tree', got 'fixed'",
-        ),
-        (
-            {**private(), "participation": {"sampling": "ordered"}},
-            "train.participation.sampling: expected poisson or fixed or full with train.privacy.mechanism 'gaussian', got 'ord",
-        ),
-        (
-            {**private(mechanism="tree"), "participation": {"sampling": "poisson"}},
-            "train.participation.sampling: expected ordered or full with train.privacy.mechanism 'tree', got 'poisson'",
-        ),
-        (
-            private(noise_multiplier=None, target_epsilon=3, budget=2),
-            "train.privacy.target_epsilon: expected at most train.privacy.budget (2), got 3.0",
-        ),
-        (private(noise_multiplier=0, budget=2), "train.privacy.noise_multiplier: expected above 0 where there is a budget,"),
-        (private(noise_multiplier=5), "the noise is too high for the cohort"),
-        (private(noise_multiplier=0.5, clip="adaptive"), "the noise is too high for the cohort"),
-        (
-            {**private(), "aggregation": {"rule": "median"}},
-            "train.aggregation.rule: does not go with train.privacy, which clips",
-        ),
-        ({**private(), "aggregation": {"clip": 1}}, "train.aggregation.clip: does not go with train.privacy, which clips and"),
-        (
-            {**private(), "aggregation": {"compression": "8bit"}},
-            "train.aggregation.compression: does not go with train.privacy,",
-        ),
-        ({**private(), "algorithm": "scaffold"}, "train.privacy: does not go with algorithm 'scaffold'; choose another,"),
-        ({**private(), "algorithm": "qfedavg", "q": 1}, "train.privacy: does not go with algorithm 'qfedavg';"),
-    ],
-)
-def test_privacy_that_would_not_be_one_is_refused(train, message):
     assert refusal(**train).startswith(message)
 
 
@@ -363,7 +338,7 @@ def test_federated_training_needs_a_split(mode):
     [
         ("train.aggregation.rule=median", "aggregation", {"rule": "median"}),
         ("train.participation.drop_out=0.1", "participation", {"drop_out": 0.1}),
-        ("train.server_schedule={kind: cosine, decay_rounds: 4}", "server_schedule", {"kind": "cosine", "decay_rounds": 4}),
+        ("train.server_schedule={kind: cosine, decay_rounds: 5}", "server_schedule", {"kind": "cosine", "decay_rounds": 5}),
     ],
 )
 def test_override_reaches_a_nested_section_that_the_file_leaves_out(tmp_path, override, section, expected):

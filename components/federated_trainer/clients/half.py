@@ -72,7 +72,7 @@ class ClientHalf:
     ) -> dict[str, Any]:
         """Does what `fold` does where aggregation is `plain`, and faster, taking for granted that every client counts.
 
-        If one does not, a sum or its loss is not finite, and all of what is returned is of no use.
+        If one does not, its loss is not finite or a sum is far too large (Result.finite), and what is returned is of no use.
         """
         import tensorflow as tf
 

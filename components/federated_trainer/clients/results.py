@@ -10,6 +10,9 @@ import numpy as np
 
 from components.federated_trainer.clients.contribution import COUNTED, LOSS_SUM, SEEN, WEIGHT
 
+# Of sums, their squared norm. Clients with a squared norm that is infinite in float32, above 3e38, are left out.
+_MOST_ENERGY = 1e36
+
 
 @dataclass(frozen=True)
 class Result:
@@ -32,8 +35,9 @@ class Result:
 
     @property
     def finite(self) -> bool:
-        """Whether all sums and all clients' losses are finite numbers."""
-        return all(np.isfinite(total).all() for total in self.sums) and bool(np.isfinite(self.rows[:, LOSS_SUM]).all())
+        """Whether all clients' losses are finite numbers, and the sums so small that the norm of each update surely is one."""
+        energy = sum(float(np.vdot(total, total)) for total in self.sums)  # NaN and infinities stay what they are in it
+        return energy < _MOST_ENERGY and bool(np.isfinite(self.rows[:, LOSS_SUM]).all())
 
     @property
     def counted(self) -> np.ndarray:

@@ -17,12 +17,14 @@ import queue
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apache_beam as beam
 import numpy as np
 
 from components.beam_workers import same_imports
+from components.federated_trainer.checkpoints import _make_private as make_private
 from components.federated_trainer.clients.batching import Work
 from components.federated_trainer.clients.population import Population
 from components.federated_trainer.clients.results import Result, Tree
@@ -54,8 +56,10 @@ class BeamExecutor:
 
         self._population, self._arguments = population, list(job.beam_args)
         self._training = Training(job.module, job.examples_uri, json.dumps(job.settings))
-        # Named for the training, so that a resumed one clears away what a killed one left.
-        self._folder = os.path.join(job.state_dir, "beam", before.identity(job, module))
+        # One training runs at a time, so all that is there was left by those that were killed.
+        root = os.path.join(job.state_dir, "beam")
+        self._folder = os.path.join(root, before.identity(job, module))
+        shutil.rmtree(root, ignore_errors=True)
         self._here = _Workshop(module, population, job.settings)
         _WORKSHOPS[self._training] = self._here  # for runners that work in this process
 
@@ -169,7 +173,8 @@ def _write_round(
     rows: Sequence[np.ndarray],
 ) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(folder)
+    for private in (os.path.dirname(folder), folder):  # sums and updates without noise: nobody else may look
+        make_private(Path(private))
     asked = {"clients": work.clients, "epochs": work.epochs, "seeds": work.seeds, "client_weights": weights}
     bounds = np.cumsum([0, *map(len, rows)])
     _save(os.path.join(folder, _ROUND), {**message, **asked, "bounds": bounds})
@@ -210,7 +215,7 @@ def _save(path: str, values: Mapping[str, Any]) -> None:
         for number, array in enumerate(value)
     }
     temporary = f"{path}.{os.getpid()}.{threading.get_ident()}"
-    with open(temporary, "wb") as file:
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         np.savez(file, **arrays)
     os.replace(temporary, path)
 

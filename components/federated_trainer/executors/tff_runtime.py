@@ -37,7 +37,8 @@ def start(*, intra_op_threads: int) -> subprocess.Popen[bytes]:
     import portpicker
 
     port = portpicker.pick_unused_port()
-    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(intra_op_threads)}
+    # TensorFlow's warnings quote the clients' records; as errors they come back over gRPC.
+    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": str(intra_op_threads), "TF_CPP_MIN_LOG_LEVEL": "2"}
     command = [str(_binary()), f"--port={port}"]
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=sys.stderr, stderr=sys.stderr, env=environment, preexec_fn=die_with_parent()

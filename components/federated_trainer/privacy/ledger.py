@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, BinaryIO
 
+from components.federated_trainer.checkpoints import writing
 from components.federated_trainer.privacy.accounting import Guarantee, Release, check_delta, guarantee
 from errors import ConfigError, IntegrityError, TrainingError
 
@@ -80,19 +81,23 @@ class Ledger:
         return total
 
     def spend(self, release_id: str, rounds_attempted: int) -> None:
-        """Closes a reservation with the rounds attempted since the training began, failed and repeated ones included.
+        """Closes a reservation with the rounds attempted since the training began, failed ones included.
+
+        Doing it again changes nothing.
 
         Raises:
           IntegrityError: there is no such reservation (any more), or the ledger has been altered.
         """
         with self._locked() as file:
             entries = _read(file, self._path)
-            if release_id not in _accounts(entries, self._path):
+            account = _accounts(entries, self._path).get(release_id)
+            if account is None:
                 raise IntegrityError(
                     f"{self._path} has no reservation of release {release_id}, which has trained: expected the one made before"
                     " its first round; restore the ledger."
                 )
-            _append(file, entries, {"kind": "spend", "release_id": release_id, "rounds": rounds_attempted})
+            if account.open or account.spent < rounds_attempted:
+                _append(file, entries, {"kind": "spend", "release_id": release_id, "rounds": rounds_attempted})
 
     def total(self, delta: float) -> Guarantee:
         """The guarantee of all releases together, open ones in full; epsilon 0 if there is none."""
@@ -123,11 +128,12 @@ class Ledger:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[BinaryIO]:
         directory = os.path.dirname(os.path.abspath(self._path))
-        os.makedirs(directory, exist_ok=True)
-        with open(self._path, "a+b", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            _sync_directory(directory)
-            yield file
+        with writing("privacy ledger", directory):
+            os.makedirs(directory, exist_ok=True)
+            with open(self._path, "a+b", buffering=0) as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                _sync_directory(directory)
+                yield file
 
 
 def _sync_directory(path: str) -> None:

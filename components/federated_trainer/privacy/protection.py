@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from components.federated_trainer.checkpoints import secret
+from components.federated_trainer.checkpoints import kept, secret, writing
 from components.federated_trainer.clients.population import Population
 from components.federated_trainer.combining import Combiner, PrivateCombiner
 from components.federated_trainer.privacy import accounting as privacy
@@ -28,15 +28,14 @@ class Protection(Protocol):
     """What the loop asks of either kind of training."""
 
     sampling_key: bytes
+    repeats: bool
+    """Whether a round with too few reports is drawn again, and not released."""
 
     def combiner(self, rules: Mapping[str, Any], shapes: Shapes) -> Any:
         """Returns the server's half of aggregation."""
 
     def open(self, say: Callable[[str], None]) -> None:
         """Is called before the first round, when nothing else can go wrong any more; may refuse the training."""
-
-    def attempt(self, number: int) -> None:
-        """Is told before the how-many-th attempt at a round; may refuse it."""
 
     def after(self, attempts: int) -> dict[str, float]:
         """Returns what the round's record says of privacy after so many attempts."""
@@ -51,6 +50,8 @@ class Protection(Protocol):
 class Unprotected:
     """No privacy: everything comes from the config's seed."""
 
+    repeats = True
+
     def __init__(self, seed: int) -> None:
         self.sampling_key = _seeded(seed)
 
@@ -60,9 +61,6 @@ class Unprotected:
 
     def open(self, say: Callable[[str], None]) -> None:
         """Allows every training."""
-
-    def attempt(self, number: int) -> None:
-        """Allows every attempt."""
 
     def after(self, attempts: int) -> dict[str, float]:
         """Returns nothing."""
@@ -79,8 +77,12 @@ class Unprotected:
 class Private:
     """Differential privacy of whole clients, on the ledger before the first round.
 
+    Every round is released, however few report: to repeat one would tell how many did, without noise.
+
     key: decides the cohorts and the noise, and names the release in the ledger.
     """
+
+    repeats = False
 
     def __init__(self, release: privacy.Release, settings: Mapping[str, Any], ledger: Ledger, key: bytes) -> None:
         self._release, self._settings, self._ledger = release, settings, ledger
@@ -96,7 +98,7 @@ class Private:
           TrainingError: the budget would be exceeded; nothing has been reserved.
           IntegrityError: the ledger has been altered.
         """
-        total = self._reserve(self._release)
+        total = self._ledger.reserve(self._id, self._release, self._settings["delta"], self._settings["budget"])
         planned = privacy.guarantee([self._release], self._settings["delta"])
         say(f"this training: {planned}; with all before it on these clients: {total}. {privacy.NOT_COVERED}")
         for line in self._cautions(planned):
@@ -107,17 +109,6 @@ class Private:
         z = self._release.noise_multiplier
         mechanism = mechanisms.mechanism(self._settings, self._release.clients_per_round, shapes, z)
         return PrivateCombiner(mechanism, self._noise_key, shapes)
-
-    def attempt(self, number: int) -> None:
-        """Reserves another round if a repeated one has used up what was reserved.
-
-        Raises:
-          TrainingError: the budget would be exceeded.
-        """
-        if number > self._release.rounds:
-            self._release = replace(self._release, rounds=number)
-            self._reserve(self._release)
-            self._series = privacy.series(self._release, self._settings["delta"])
 
     def after(self, attempts: int) -> dict[str, float]:
         """Returns epsilon so far, by RDP, which is cheap to follow."""
@@ -144,26 +135,25 @@ class Private:
         }
         told = {"guarantee": str(own), "of_all_trainings": str(total), "not_covered": privacy.NOT_COVERED}
         content = {**told, "cautions": self._cautions(own), **facts, "release": asdict(done), "settings": dict(self._settings)}
-        Path(run_dir, PRIVACY_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        with writing("records", run_dir):
+            Path(run_dir, PRIVACY_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         return facts
 
     def _cautions(self, found: privacy.Guarantee) -> list[str]:
         seeded = [privacy.SEEDED_NOISE] if self._settings["noise"] == "seeded" else []
         return [*seeded, *privacy.cautions(self._release, found)]
 
-    def _reserve(self, release: privacy.Release) -> privacy.Guarantee:
-        return self._ledger.reserve(self._id, release, self._settings["delta"], self._settings["budget"])
 
-
-def prepare(job: Job, population: Population, folder: Path, computation: str) -> Protection:
+def prepare(job: Job, population: Population, folder: Path, computation: str, say: Callable[[str], None]) -> Protection:
     """Returns the protection that the settings ask for; nothing is reserved yet.
 
     Args:
       job: whose `privacy` section counts.
       population: the clients that cohorts are drawn from.
-      folder: of the checkpoints, where a secret key is kept until the training is done.
+      folder: of the checkpoints, where a secret key, and the noise found for a target, are kept until the training is done.
       computation: digest of all that decides what is released. Seeded noise depends on it: two trainings with the same noise
         would tell the difference between their sums, without any noise.
+      say: is told what may take long.
 
     Raises:
       ConfigError: a privacy that would be worth nothing.
@@ -173,12 +163,21 @@ def prepare(job: Job, population: Population, folder: Path, computation: str) ->
         return Unprotected(job.seed)
     release = _release(job.settings, len(population))
     if settings["target_epsilon"] is not None:
-        z = privacy.calibrate(release, settings["target_epsilon"], settings["delta"])
-        release = replace(release, noise_multiplier=z)
+        release = replace(release, noise_multiplier=_found(release, settings, folder, say))
     privacy.check(release, settings["delta"])
     ledger = Ledger(os.path.join(job.state_dir, "privacy", f"{settings['population']}.jsonl"))
     key = secret(folder) if settings["noise"] == "secret" else _seeded(job.seed, computation)
     return Private(release, settings, ledger, key)
+
+
+def _found(release: privacy.Release, settings: Mapping[str, Any], folder: Path, say: Callable[[str], None]) -> float:
+    """The noise multiplier for the target; a training that goes on takes the one it began with."""
+
+    def search() -> bytes:
+        say(f"finding the noise for epsilon {settings['target_epsilon']:g}")
+        return repr(privacy.calibrate(release, settings["target_epsilon"], settings["delta"])).encode()
+
+    return float(kept(folder, "noise_multiplier", search))
 
 
 def _release(settings: Mapping[str, Any], population: int) -> privacy.Release:

@@ -84,6 +84,6 @@ def test_trained_model_carries_the_digest_of_its_bytes(train) -> None:
 
 def test_baseline_that_is_never_good_enough_fails_the_node(train) -> None:
     with pytest.raises(
-        TrainingError, match=r"^the baseline's error on the eval split was at most .*; expected baseline.stop_at 1000"
+        TrainingError, match=r"^the baseline's error on the held-out tenth was at most .*; expected baseline.stop_at 1000"
     ):
         train(1000.0)

@@ -313,3 +313,10 @@ def test_schedules_change_the_rates_of_clients_and_server(linear, linear_uri) ->
         moves = [local_steps(w, *data[i], rate=RATE / 4 * 0.5**number)[0] - w for i in cohort]
         w = w + SERVER_RATE * 0.5**number * np.average(moves, axis=0, weights=[len(data[i][1]) for i in cohort])
     assert_close([flat(found)], [w])
+
+
+def test_qfedavg_keeps_the_weights_where_its_bound_is_too_small_a_number() -> None:
+    half = server(settings_of("qfedavg", q=5.0), 3)
+    before = half.initial([np.array([1.0, 2.0], np.float32)], [])
+    after = half.update(before, [np.zeros(2, np.float32), np.zeros(1, np.float32)], 3, 1)
+    assert after["weights"][0].tolist() == [1.0, 2.0]

@@ -98,7 +98,7 @@ def test_label_out_of_range_that_nobody_counted_is_one_line_that_names_the_round
     with pytest.raises(TrainingError) as caught:
         train(make_job("unnoticed-run", uri, source=class_source.replace("Dense(3)", "Dense(2)")))
     assert str(caught.value).startswith("round 1: the clients' work failed: ")
-    assert "outside the valid range of [0, 2)" in str(caught.value)
+    assert "a label is outside of the valid range of [0, 2)" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -185,3 +185,11 @@ def test_job_is_another_training_if_anything_that_decides_the_weights_differs(
     ]
     assert len({identity(job), *map(identity, others)}) == len(others) + 1
     assert identity(job) == identity(make_job("elsewhere", uri, rounds=3))
+    for harmless in ({"executor": "beam"}, {"checkpoint": {"every": 1}}, {"participation": {"quorum": 2, "retries": 9}}):
+        assert identity(job) == identity(make_job("elsewhere", uri, rounds=3, **harmless))
+    private = {"privacy": {"noise_multiplier": 1.0}}
+    assert identity(job) != identity(make_job("elsewhere", uri, rounds=3, **private))
+    budgets = [
+        make_job("elsewhere", uri, rounds=3, privacy={"noise_multiplier": 1.0, "budget": budget}) for budget in (1.0, 2.0)
+    ]
+    assert identity(budgets[0]) == identity(budgets[1]) == identity(make_job("elsewhere", uri, rounds=3, **private))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from components.federated_trainer.checkpoints import Checkpoint, Checkpoints, secret
+from components.federated_trainer.checkpoints import Checkpoint, Checkpoints, folder_of, secret, sweep
+from errors import TrainingError
 
 
 def checkpoint(number: int) -> Checkpoint:
@@ -54,9 +56,10 @@ def test_one_that_was_not_written_to_the_end_does_not_exist(tmp_path, monkeypatc
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
+    with monkeypatch.context() as patched, pytest.raises(TrainingError, match="No space left on device; expected") as caught:
         patched.setattr(os, "fsync", fail)
         checkpoints.save(checkpoint(2))
+    assert str(tmp_path) in str(caught.value)
     assert checkpoints.latest().number == 1  # type: ignore[union-attr]
     checkpoints.save(checkpoint(2))
     assert checkpoints.latest().number == 2  # type: ignore[union-attr]
@@ -74,29 +77,67 @@ def test_nobody_else_can_look_into_the_folder_or_read_the_key(tmp_path) -> None:
     assert {(tmp_path / name).stat().st_mode & 0o777 for name in ("private", "plain")} == {0o700}
 
 
-def test_key_is_the_same_until_the_folder_is_cleared(tmp_path) -> None:
-    checkpoints = Checkpoints(tmp_path / "one", keep=1)
+def test_folder_that_nothing_can_be_written_to_is_named(tmp_path) -> None:
+    (tmp_path / "one").write_text("a file where a folder is expected")
+    with pytest.raises(TrainingError, match="one cannot be written or read: File exists; expected"):
+        Checkpoints(tmp_path / "one", keep=1).save(checkpoint(1))
+    with pytest.raises(TrainingError, match="one cannot be written or read: File exists; expected"):
+        secret(tmp_path / "one")
+
+
+def training(state_dir: Path, identity: str) -> Checkpoints:
+    """A training that has a key and a checkpoint."""
+    checkpoints = Checkpoints(folder_of(state_dir, identity), keep=1)
+    secret(checkpoints.folder)
+    checkpoints.save(checkpoint(1))
+    return checkpoints
+
+
+def test_key_is_the_same_until_the_folder_is_swept_away(tmp_path) -> None:
+    checkpoints = Checkpoints(folder_of(tmp_path, "one"), keep=1)
     first = secret(checkpoints.folder)
     (checkpoints.folder / ".key.tmp").write_bytes(b"half a key")
     assert secret(checkpoints.folder) == first
-    checkpoints.clear()
+    checkpoints.done()
+    assert secret(checkpoints.folder) == first
+    sweep(tmp_path)
     assert not checkpoints.folder.exists()
     assert secret(checkpoints.folder) != first
 
 
+def test_trainings_that_ended_are_swept_away_and_those_that_died_and_the_one_that_runs_stay(tmp_path) -> None:
+    ended, running, died = (training(tmp_path, name) for name in ("ended", "running", "died"))
+    ended.done()
+    running.done()
+    assert sweep(tmp_path, keep="running") == [died.folder]
+    assert sorted(path.name for path in ended.folder.parent.iterdir()) == ["died", "running"]
+    assert sweep(tmp_path) == [died.folder]
+    assert list(died.folder.parent.iterdir()) == [died.folder]
+
+
+def test_training_that_nobody_went_on_with_for_a_month_is_swept_away(tmp_path) -> None:
+    old, recent = training(tmp_path, "old"), training(tmp_path, "recent")
+    for checkpoints, days in ((old, 31), (recent, 29)):
+        then = time.time() - days * 24 * 3600
+        os.utime(checkpoints.folder, (then, then))
+    assert sweep(tmp_path) == [recent.folder]
+    assert not old.folder.exists()
+
+
+def test_nothing_to_sweep_is_fine(tmp_path) -> None:
+    assert sweep(tmp_path) == []
+
+
 def test_folder_goes_at_once_with_all_in_it(tmp_path, monkeypatch) -> None:
-    """Who dies while clearing leaves no checkpoint without the key of its noise."""
-    checkpoints = Checkpoints(tmp_path / "one", keep=1)
-    secret(checkpoints.folder)
-    checkpoints.save(checkpoint(1))
+    """Who dies while sweeping leaves no checkpoint without the key of its noise."""
+    checkpoints = training(tmp_path, "one")
+    checkpoints.done()
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(os, "open", interrupted)
-        checkpoints.clear()
+        sweep(tmp_path)
     assert not checkpoints.folder.exists()
-    secret(checkpoints.folder)
-    checkpoints.clear()
-    assert list(tmp_path.iterdir()) == []
-    checkpoints.clear()
+    assert sweep(tmp_path) == []
+    assert list(checkpoints.folder.parent.iterdir()) == []
 
 
 def interrupted(path: str | Path, *_: object, **__: object) -> int:

@@ -63,6 +63,14 @@ def test_updates_one_by_one_are_given_to_the_rule_and_take_their_shapes_again() 
     assert flat(mean) == [2.0, 4.0, 0.0]
 
 
+def test_weights_are_those_that_the_rule_looks_at() -> None:
+    made = result([[0.0]], [1.0] * 3, weights=[5, 2, 9], counted=[1, 1, 0])
+    assert combiner().weights(made).tolist() == [5, 2, 0]
+    assert combiner(rule="geometric_median").weights(made).tolist() == [5, 2, 0]
+    for rule in ("median", "trimmed_mean", "krum", "multi_krum"):
+        assert combiner(rule=rule, byzantine=1).weights(made).tolist() == [1, 1, 0]
+
+
 def test_client_that_is_excluded_is_one_of_those_that_the_rule_is_told_of() -> None:
     """Of five clients two may be hostile; one sent NaN, so of the others one may."""
     updates = [[1.0] * 3, [2.0] * 3, [4.0] * 3, [1000.0] * 3, [np.nan] * 3]

@@ -19,7 +19,7 @@ import pytest
 
 from components.federated_split import blocks
 from components.federated_trainer import isolation
-from errors import ConfigError, IntegrityError, TrainingError
+from errors import IntegrityError, TrainingError
 
 ROOT = Path(__file__).resolve().parents[3]
 SECONDS = 60.0
@@ -156,9 +156,12 @@ def test_nothing_outlives_the_process_that_runs_the_pipeline(signal_name, make_j
 
 
 @pytest.mark.slow
-def test_errors_keep_their_class_and_message(make_job, uri, write_clients, records, linear_source) -> None:
-    with pytest.raises(ConfigError) as caught:
+def test_errors_keep_their_message_and_their_class_unless_it_says_that_nothing_ran(
+    make_job, uri, write_clients, records, linear_source
+) -> None:
+    with pytest.raises(TrainingError) as caught:
         isolation.run(make_job("no-loss", uri, source=linear_source.replace("def build_loss", "def build_lass")))
+    assert caught.value.exit_code == 1
     assert "no build_loss(); the module contract is in modeling/contract.py." in str(caught.value)
     lost = write_clients("lost", {"ann": records(3, 1)})
     Path(lost, "Split-train", blocks.INDEX_FILE).unlink()
@@ -168,7 +171,7 @@ def test_errors_keep_their_class_and_message(make_job, uri, write_clients, recor
 
 def test_what_a_module_prints_and_runs_does_not_disturb_the_messages(make_job, uri, linear_source, capfd) -> None:
     noisy = 'import os\nprint("printed")\nos.system("echo echoed")\nassert False, "first\\nsecond"\n' + linear_source
-    with pytest.raises(ConfigError, match=r"failed with AssertionError: first$"):
+    with pytest.raises(TrainingError, match=r"failed with AssertionError: first$"):
         isolation.run(make_job("noisy", uri, source=noisy))
     assert "printed\n" in capfd.readouterr().err
 

@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 
 from components.federated_trainer import isolation
+from components.federated_trainer.checkpoints import sweep
 from components.federated_trainer.records import Round
 from errors import TrainingError
 
@@ -72,7 +73,7 @@ def test_training_killed_after_any_round_ends_in_the_same_bits(number, whole, ma
     again = train(job)
     assert_alike(again, whole)
     assert [row["round"] for row in again.rows] == ["1", "2", "3", "4", "5"]
-    kept = (number - 1) // 2 * 2 if number % 2 else number  # the round it dies in is done, and its checkpoint written
+    kept = number // 2 * 2 if number < 5 else 5  # the round it dies in is done, and its checkpoint written
     assert again.said == ([f"goes on after round {kept}, from a checkpoint"] if kept else [])
     assert [result.number for result in again.told] == list(range(kept + 1, 6))
 
@@ -91,12 +92,52 @@ def test_training_killed_when_all_rounds_are_done_only_exports(make_job, train, 
     assert_alike(again, train(plain))
 
 
-def test_checkpoints_are_gone_after_the_training_and_two_are_kept_until_then(whole, make_job, train, uri) -> None:
-    assert list(Path(whole.job.state_dir, "checkpoints").iterdir()) == []
+def test_two_checkpoints_are_kept_and_all_are_gone_when_the_model_is_published(make_job, train, uri) -> None:
     job = make_job("kept", uri, rounds=5, clients_per_round=3, checkpoint={"every": 1, "keep": 2})
     kill(train, job, 4)
     assert [path.name[:14] for path in checkpoints(job)] == ["attempt-000003", "attempt-000004"]
     assert checkpoints(job)[0].parent.stat().st_mode & 0o777 == 0o700
+    train(job)
+    sweep(job.state_dir)
+    assert list(Path(job.state_dir, "checkpoints").iterdir()) == []
+
+
+def test_training_that_ended_and_was_not_published_is_only_exported_again(whole, train) -> None:
+    job = replace(whole.job, model_dir=f"{whole.job.model_dir}-again", run_dir=f"{whole.job.run_dir}-again")
+    again = train(job)
+    assert again.told == []
+    assert_alike(again, whole)
+
+
+def test_training_goes_on_with_settings_that_do_not_change_what_a_round_gives(make_job, train, uri) -> None:
+    job = make_job("advice", uri, rounds=2, clients_per_round=3, checkpoint={"every": 1})
+    kill(train, job, 1)
+    participation = {**job.settings["participation"], "quorum": 2, "retries": 7}
+    again = train(
+        replace(job, settings={**job.settings, "participation": participation, "checkpoint": {"every": 5, "keep": 1}})
+    )
+    assert [result.number for result in again.told] == [2]
+
+
+def test_disk_that_is_full_stops_the_training_with_one_line_that_names_the_folder(make_job, train, uri, monkeypatch) -> None:
+    job = make_job("full-disk", uri, rounds=2, clients_per_round=3, checkpoint={"every": 1})
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(TrainingError) as caught:
+        patched.setattr(os, "replace", full)
+        train(job)
+    assert str(caught.value).startswith(f"the checkpoints in {job.state_dir}/checkpoints/")
+    assert "cannot be written or read: No space left on device; expected" in str(caught.value)
+
+
+def test_records_that_cannot_be_written_stop_the_training_with_one_line(make_job, train, uri) -> None:
+    job = make_job("no-records", uri, rounds=1, clients_per_round=3)
+    Path(job.run_dir).parent.mkdir(exist_ok=True)
+    Path(job.run_dir).write_text("a file where a folder is expected")
+    with pytest.raises(TrainingError, match=r"the records in .*no-records/run cannot be written or read: File exists"):
+        train(job)
 
 
 @pytest.mark.slow
@@ -150,7 +191,7 @@ SETTINGS = {
         "participation": {"sampling": "poisson", "drop_out": 0.3, "stragglers": 0.5, "quorum": 2, "retries": 20},
     },
     "norms and average": {
-        "algorithm": "mime_lite",
+        "algorithm": "fedavgm",
         "momentum": 0.9,
         "client_learning_rate": 0.01,
         "aggregation": {"clip": "adaptive", "clip_quantile": 0.5, "zeroing": True},
@@ -192,7 +233,8 @@ def test_another_training_does_not_go_on_from_the_checkpoint(make_job, train, ur
     kill(train, job, 1)
     other = train(replace(job, seed=2))
     assert [result.number for result in other.told] == [1, 2]
-    assert len(checkpoints(job)) == 1  # and leaves it alone
+    folder = checkpoints(job)[0].parent.parent
+    assert f"checkpoints of 1 other training that did not end are kept for 30 days in {folder}" in other.said
     assert train(job).told[0].number == 2
 
 

@@ -48,6 +48,22 @@ def test_whole_numbers_are_added_exactly() -> None:
     assert merge(parts).sums[0].tolist() == [2**62 + 3]
 
 
+@pytest.mark.parametrize(
+    ("sums", "loss", "finite"),
+    [
+        ([[1e17], [3.0]], 1.0, True),
+        ([[1.0], [3e19]], 1.0, False),
+        ([[0.0], [np.nan]], 1.0, False),
+        ([[np.inf], [0.0]], 1.0, False),
+        ([[0.0], [0.0]], np.inf, False),
+    ],
+)
+def test_sums_whose_squares_float32_does_not_hold_are_not_taken_for_finite(sums, loss: float, finite: bool) -> None:
+    rows = np.ones([1, COLUMNS], np.float32)
+    rows[:, LOSS_SUM] = loss
+    assert Result([np.array(total, np.float32) for total in sums], [], rows, [], False).finite is finite
+
+
 def test_clients_that_do_not_count_weigh_nothing_and_do_not_spoil_the_loss() -> None:
     rows = np.zeros([3, COLUMNS], np.float32)
     rows[:, COUNTED], rows[:, WEIGHT] = [1, 0, 1], [4, 5, 6]

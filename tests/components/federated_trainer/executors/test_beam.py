@@ -80,6 +80,23 @@ def test_what_a_killed_training_left_is_cleared_away_by_the_same_training(job) -
     population.close()
 
 
+def test_what_other_trainings_left_is_cleared_away(job) -> None:
+    asked = job()
+    left = Path(asked.state_dir, "beam", "another", "round.npz")
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"weights")
+    worked(asked, then=lambda: pytest.fail("files stay") if left.parent.exists() else None)
+    assert files_of(asked) == []
+
+
+def test_nobody_else_may_read_what_a_round_writes(tmp_path: Path) -> None:
+    work = Work(np.arange(2), np.ones(2, np.int64), np.zeros(2, np.uint64))
+    folder = tmp_path / "beam" / "training"
+    beam_executor._write_round(str(folder), {"weights": []}, work, np.ones(2), [np.ones([2, 3])], [np.arange(2)])
+    found = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "beam", folder, *folder.iterdir())}
+    assert found == {"beam": 0o700, "training": 0o700, "round.npz": 0o600, "states-00000.npz": 0o600}
+
+
 def test_a_file_with_pickled_objects_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "round.npz", clients=np.array([{"an": "object"}], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle"):

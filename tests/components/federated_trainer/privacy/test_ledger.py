@@ -56,6 +56,14 @@ def test_what_was_really_attempted_replaces_the_reservation(ledger: Ledger) -> N
     assert ledger.total(DELTA).epsilon == pytest.approx(_epsilon(7))
 
 
+def test_telling_again_what_was_spent_writes_nothing(ledger: Ledger, path: Path) -> None:
+    ledger.reserve("a", RUN, DELTA)
+    ledger.spend("a", 7)
+    before = path.read_bytes()
+    ledger.spend("a", 7)
+    assert path.read_bytes() == before
+
+
 def test_rounds_repeated_after_a_failure_count(ledger: Ledger) -> None:
     ledger.reserve("a", RUN, DELTA)
     ledger.spend("a", 26)
