@@ -18,7 +18,7 @@ SECRETS = ("4711", "4712", "hidden", "ann@")
 
 
 def serialized(**lists: tf.train.Feature) -> bytes:
-    return tf.train.Example(features=tf.train.Features(feature=lists)).SerializeToString()
+    return tf.train.Example(features=tf.train.Features(feature=lists)).SerializeToString(deterministic=True)
 
 
 def floats(*values: float) -> tf.train.Feature:
