@@ -53,11 +53,11 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for split in ("train", "eval"):
         (tmp_path / "examples" / f"Split-{split}").mkdir(parents=True)
         with tf.io.TFRecordWriter(str(tmp_path / "examples" / f"Split-{split}" / "data.gz"), "GZIP") as writer:
-            for number in range(8):
+            for number in range(100):
                 example = tf.train.Example()
-                example.features.feature["x"].float_list.value.append(number)
-                example.features.feature["y"].float_list.value.append(2 * number)
-                writer.write(example.SerializeToString())
+                example.features.feature["x"].float_list.value.append(number / 10)
+                example.features.feature["y"].float_list.value.append(number / 5)
+                writer.write(example.SerializeToString(deterministic=True))
 
     def run(stop_at: float | None) -> standard_artifacts.Model:
         examples, model, model_run = standard_artifacts.Examples(), standard_artifacts.Model(), standard_artifacts.ModelRun()
