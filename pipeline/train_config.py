@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, ClassVar
 
 from components.federated_trainer.privacy import accounting
-from components.federated_trainer.privacy.accounting import SAMPLING_OF
+from components.federated_trainer.privacy.accounting import LARGEST_TARGET, SAMPLING_OF
 from components.federated_trainer.schedules import multiplier
 from errors import ConfigError
 from pipeline.strict_yaml import REQUIRED, Section, flag, number, one_of, optional, shown, whole, wrong
@@ -70,8 +70,6 @@ _NOT_PRIVATE = (*_STATE_OF_CLIENTS, "qfedavg")
 _LEAST_RATE = 1.2e-38
 """Learning rates below it are 0 to the clients, who compute in float32."""
 
-_LARGEST_TARGET = 100.0
-"""The largest epsilon that noise is found for; `accounting.calibrate` has the same limit."""
 
 _Count = Annotated[int | None, optional(whole(1))]
 _Rate = Annotated[float | None, optional(number(above=0))]
@@ -281,8 +279,8 @@ def _check_calibrated(release: accounting.Release, target_epsilon: float, delta:
 
 def _check_target(train: TrainConfig) -> None:
     target = train.privacy.target_epsilon if train.privacy else None
-    if target is not None and target > _LARGEST_TARGET:
-        raise wrong("train.privacy.target_epsilon", f"a number above 0 and of at most {_LARGEST_TARGET:g}", target)
+    if target is not None and target > LARGEST_TARGET:
+        raise wrong("train.privacy.target_epsilon", f"a number above 0 and of at most {LARGEST_TARGET:g}", target)
 
 
 def _check_warm_start(train: TrainConfig) -> None:

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from errors import ConfigError, IntegrityError, PushError
 from lineage.digests import tree_digest
+from lineage.durable import sync_directory
 
 SAVED_MODEL = "saved_model.pb"
 _INCOMING = ".incoming-"
@@ -130,7 +131,7 @@ def publish(
             _remove_leftovers(target)
             served = live_version(target)
             if served is not None and holds(target / str(served), digest):
-                _sync(target)  # its publisher may have been killed between the rename and this
+                sync_directory(target)  # its publisher may have been killed between the rename and this
                 return Published(served, str(target / str(served)), digest, pushed=False)
             version = _next_version(target, now)
             path = _place(origin, target, version, digest)
@@ -183,7 +184,7 @@ def _make_directory(path: Path) -> None:
             raise
         return  # another publisher was quicker
     os.chmod(path, _DIRECTORY_MODE)
-    _sync(path.parent)
+    sync_directory(path.parent)
 
 
 @contextmanager
@@ -224,7 +225,7 @@ def _place(source: Path, model_dir: Path, version: int, digest: str) -> Path:
     except BaseException:
         shutil.rmtree(incoming, ignore_errors=True)
         raise
-    _sync(model_dir)
+    sync_directory(model_dir)
     return final
 
 
@@ -234,7 +235,7 @@ def _copy_tree(source: Path, target: Path) -> None:
     for entry in sorted(source.iterdir()):
         copy = _copy_tree if entry.is_dir() else _copy_file
         copy(entry, target / entry.name)
-    _sync(target)
+    sync_directory(target)
 
 
 def _copy_file(source: Path, target: Path) -> None:
@@ -243,15 +244,6 @@ def _copy_file(source: Path, target: Path) -> None:
         writing.flush()
         os.fchmod(writing.fileno(), _FILE_MODE)
         os.fsync(writing.fileno())
-
-
-def _sync(directory: Path) -> None:
-    """Makes a directory's entries survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -13,8 +13,9 @@ import numpy as np
 from components.federated_split import blocks
 from components.federated_trainer.aggregators import clients_needed
 from components.federated_trainer.clients.population import Population
+from components.federated_trainer.code_version import code_version
 from errors import TrainingError
-from lineage.digests import code_digest, file_digest, tree_digest
+from lineage.digests import file_digest, tree_digest
 from modeling import contract
 from modeling.sample import sample_batch
 
@@ -92,7 +93,8 @@ def _whole(label: str) -> int:
         return int(label)
     except ValueError:
         raise TrainingError(
-            f"there is a label {label[:40]!r}; expected whole numbers, as FEATURES says. Change FEATURES, or the labels."
+            "there is a label that is no whole number; expected whole numbers, as FEATURES says. Change FEATURES, or the"
+            " labels."
         ) from None
 
 
@@ -111,15 +113,13 @@ def identity(job: Job, module: contract.ModelModule) -> str:
     """Returns a digest of all that decides the training: a checkpoint of another one is never gone on from."""
     import tensorflow as tf
 
-    here = Path(__file__).parent
-    readers = [here.parent / "federated_split" / name for name in ("blocks.py", "datasets.py")]
     parts = {
         "module": module.digest,
         "examples": file_digest(Path(job.examples_uri, blocks.PARTITION_FILE)),
         "settings": _deciding(job.settings),
         "seed": job.seed,
         "warm_start": tree_digest(job.warm_start) if job.warm_start else None,
-        "code": code_digest(here, *readers, here.parents[1] / "modeling"),
+        "code": code_version(),
         "tensorflow": tf.__version__,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

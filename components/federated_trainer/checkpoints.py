@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from errors import TrainingError
+from lineage.durable import sync_directory
 
 logger = logging.getLogger(__name__)
 _NAME = re.compile(r"attempt-(\d{6,})-([0-9a-f]{64})\.npz")
@@ -57,7 +58,7 @@ class Checkpoints:
         content = _packed(checkpoint)
         digest = hashlib.sha256(content).hexdigest()
         with writing("checkpoints", self.folder):
-            _make_private(self.folder)
+            make_private(self.folder)
             _write(self.folder / f"attempt-{checkpoint.number:06d}-{digest}.npz", content, f".{checkpoint.number}.tmp")
             for path in self._files()[self._keep :]:
                 path.unlink()
@@ -119,7 +120,7 @@ def _remove(folder: Path) -> None:
     gone = folder.with_name(f".{folder.name}.gone")
     try:
         os.replace(folder, gone)
-        _sync(folder.parent)
+        sync_directory(folder.parent)
     except OSError as error:  # a pity, and no reason to stop a training
         logger.warning("the folder %s is not needed any more and cannot be removed: %s", folder, error)
     shutil.rmtree(gone, ignore_errors=True)
@@ -151,7 +152,7 @@ def kept(folder: str | os.PathLike[str], name: str, make: Callable[[], bytes]) -
     """
     path = Path(folder, name)
     with writing("state of the training", folder):
-        _make_private(Path(folder))
+        make_private(Path(folder))
         with contextlib.suppress(FileNotFoundError):
             return path.read_bytes()
         content = make()
@@ -173,10 +174,10 @@ def _write(path: Path, content: bytes, temporary_name: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
-    _sync(path.parent)
+    sync_directory(path.parent)
 
 
-def _make_private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
     """What is kept there tells of single clients: nobody else may look."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -199,11 +200,3 @@ def _parsed(path: Path) -> tuple[int, str]:
     found = _NAME.fullmatch(path.name)
     assert found is not None
     return int(found[1]), found[2]
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

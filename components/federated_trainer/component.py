@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from tfx import types
@@ -12,7 +11,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import standard_artifacts
 
 from components.federated_trainer import executor, spec
-from lineage.digests import code_digest
+from components.federated_trainer.code_version import code_version
 
 
 class FederatedTrainer(base_beam_component.BaseBeamComponent):
@@ -57,15 +56,8 @@ class FederatedTrainer(base_beam_component.BaseBeamComponent):
                 seed=seed,
                 state_dir=state_dir,
                 base_model=base_model,
-                code_version=_code_version(),
+                code_version=code_version(),
                 model=types.Channel(type=standard_artifacts.Model),
                 model_run=types.Channel(type=standard_artifacts.ModelRun),
             )
         )
-
-
-def _code_version() -> str:
-    """Digest of everything of ours that decides the weights: this package, the block readers, the code around the module."""
-    here = Path(__file__).parent
-    readers = [here.parent / "federated_split" / name for name in ("blocks.py", "datasets.py")]
-    return code_digest(here, *readers, here.parents[1] / "modeling")

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from components.federated_trainer.executors import Executor
     from components.federated_trainer.privacy.protection import Protection
     from components.federated_trainer.rounds import Job
-    from modeling.contract import ModelModule
 
 logger = logging.getLogger(__name__)
 Arrays = list[np.ndarray]
@@ -77,24 +76,26 @@ class Loop:
     def __init__(
         self,
         job: Job,
-        module: ModelModule,
         population: Population,
         server: Server,
         executor: Executor,
         protection: Protection,
         evaluation: Evaluation | None,
         checkpoints: Checkpoints,
+        trainable: Arrays,
     ) -> None:
-        self._settings, self._module, self._population = job.settings, module, population
+        """Takes what a training is made of; `trainable`, of the weights' shapes, may have any values."""
+        self._settings, self._population = job.settings, population
         self._server, self._executor, self._protection = server, executor, protection
         self._evaluation, self._checkpoints = evaluation, checkpoints
         self._algorithm = ALGORITHMS[job.settings["algorithm"]]
+        self._combiner = protection.combiner(job.settings["aggregation"], self._algorithm.client.shapes(trainable))
 
     def begun(self, trainable: Arrays, frozen: Arrays) -> Progress:
         """Returns the progress before the first round."""
         shapes = [weight.shape for weight in trainable] if self._algorithm.client.keeps_state else []
-        norms = self._combiner(trainable).initial()
-        return Progress(self._server.initial(trainable, frozen), norms, Kept(shapes), list(trainable), list(trainable))
+        norms, state = self._combiner.initial(), self._server.initial(trainable, frozen)
+        return Progress(state, norms, Kept(shapes), list(trainable), list(trainable))
 
     def resumed(self) -> Progress | None:
         """Returns the progress as the newest checkpoint has it; None if there is none."""
@@ -122,10 +123,9 @@ class Loop:
 
     def _round(self, progress: Progress, number: int) -> Round:
         started = time.monotonic()
-        combiner = self._combiner(progress.state["weights"])
-        message = self._server.message(progress.state, number, *combiner.norms(progress.norms))
+        message = self._server.message(progress.state, number, *self._combiner.norms(progress.norms))
         cohort, result, attempts = self._reported(progress, message, number)
-        mean, progress.norms, facts = combiner.combine(progress.norms, result, number)
+        mean, progress.norms, facts = self._combiner.combine(progress.norms, result, number)
         reports = int(result.counted.sum())
         progress.state = self._server.update(progress.state, mean, reports, number)
         progress.kept.put(cohort.work.clients[result.counted], [state[result.counted] for state in result.states])
@@ -135,7 +135,7 @@ class Loop:
         self._check_finite(progress, reports, result.loss, number)
         self._remember(progress, cohort)
         heldout = self._evaluated(progress, number)
-        weights, examples = combiner.weights(result), self._used(cohort.work.clients)
+        weights, examples = self._combiner.weights(result), self._used(cohort.work.clients)
         return Round(
             number=number,
             of=self._settings["rounds"],
@@ -200,9 +200,6 @@ class Loop:
     @property
     def _uniform(self) -> bool:
         return self._algorithm.uniform or self._settings["weighting"] == "uniform"
-
-    def _combiner(self, weights: Arrays) -> Any:
-        return self._protection.combiner(self._settings["aggregation"], self._algorithm.client.shapes(weights))
 
     def _drawn(self, number: int, attempt: int) -> cohorts.Cohort:
         participation, size = self._settings["participation"], self._settings["clients_per_round"] or len(self._population)

@@ -81,8 +81,9 @@ def train(job: Job, report: Callable[[Round], None], say: Callable[[str], None] 
         protected = protection.prepare(job, population, checkpoints.folder, identity, say)
         server = algorithms.server(job.settings, len(population))
         clients_half = stack.enter_context(executor(module, population, job))
-        loop = Loop(job, module, population, server, clients_half, protected, evaluation, checkpoints)
-        progress = loop.resumed() or loop.begun(*_weights(model))
+        trainable, frozen = _weights(model)
+        loop = Loop(job, population, server, clients_half, protected, evaluation, checkpoints, trainable)
+        progress = loop.resumed() or loop.begun(trainable, frozen)
         with writing("records", job.run_dir):
             recorder = RoundRecorder(job.run_dir, job.settings, evaluation.names if evaluation else ())
         record = writing("records", job.run_dir)(recorder.record)

@@ -24,7 +24,7 @@ import apache_beam as beam
 import numpy as np
 
 from components.beam_workers import same_imports
-from components.federated_trainer.checkpoints import _make_private as make_private
+from components.federated_trainer.checkpoints import make_private
 from components.federated_trainer.clients.batching import Work
 from components.federated_trainer.clients.population import Population
 from components.federated_trainer.clients.results import Result, Tree

@@ -71,7 +71,6 @@ class Lane:
         With convolutions it is half as fast, because TensorFlow then leaves oneDNN out, and it knows no nested control flow.
         """
         import tensorflow as tf
-        from tensorflow.python.eager import context  # the executor's type has no public name
 
         if self._executor_type is None:
             probe = tf.function(self._half.probe, autograph=False)
@@ -79,7 +78,7 @@ class Lane:
             self._most = self._most_at_once(probed)
             slow = any(kind.endswith(_CONTROL_FLOW) or "Conv" in kind for kind in _kinds(probed.graph))
             self._executor_type = "" if slow or tf.config.list_physical_devices("GPU") else "SINGLE_THREADED_EXECUTOR"
-        with context.function_executor_type(self._executor_type):
+        with tf.experimental.function_executor_type(self._executor_type):
             yield
 
     def _most_at_once(self, probed: Any) -> int:

@@ -61,7 +61,7 @@ SAMPLING_OF = {"gaussian": ("poisson", "fixed", "full"), "tree": ("ordered", "fu
 _COUNT_NOISE = 0.05
 _WEAK_EPSILON = 10.0
 _NO_GUARANTEE = 1000.0  # from here on a tighter figure is of no use to anybody
-_LARGEST_TARGET = 100.0
+LARGEST_TARGET = 100.0
 _NEAR = 2.5e-4  # how near calibration comes to the least noise, relatively
 _COARSER = 10.0  # by which the grid of losses is coarser while noise is searched for: ten times as fast, epsilon to 1e-4
 _LEAST_NOISE = 0.01  # gives a single round an epsilon in the thousands
@@ -216,7 +216,7 @@ def calibrate(release: Release, target_epsilon: float, delta: float, by: Literal
       ConfigError: the target is not a positive number, or delta is too large for the population.
     """
     check_delta(delta, release.population)
-    if not 0 < target_epsilon <= _LARGEST_TARGET:
+    if not 0 < target_epsilon <= LARGEST_TARGET:
         raise ConfigError(f"privacy.target_epsilon is {target_epsilon!r}: expected more than 0, at most 100; set it to 2, say.")
 
     def at(log_z: float) -> Release:

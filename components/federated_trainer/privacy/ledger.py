@@ -27,6 +27,7 @@ from typing import Any, BinaryIO
 from components.federated_trainer.checkpoints import writing
 from components.federated_trainer.privacy.accounting import Guarantee, Release, check_delta, guarantee
 from errors import ConfigError, IntegrityError, TrainingError
+from lineage.durable import sync_directory
 
 _START = "0" * 64
 
@@ -132,17 +133,8 @@ class Ledger:
             os.makedirs(directory, exist_ok=True)
             with open(self._path, "a+b", buffering=0) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
-                _sync_directory(directory)
+                sync_directory(directory)
                 yield file
-
-
-def _sync_directory(path: str) -> None:
-    """Makes the file's name as lasting as its content."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _append(file: BinaryIO, entries: list[dict[str, Any]], content: dict[str, Any]) -> None:

@@ -21,9 +21,13 @@ from components.federated_split.writer import Rows, ShardWriter
 from components.federated_trainer import rounds
 from components.federated_trainer.records import ROUNDS_FILE, Round
 from components.federated_trainer.rounds import Job
+from pipeline.strict_yaml import build
+from pipeline.train_config import TrainConfig
 
 LINEAR = """
 import tensorflow as tf
+
+from modeling import centralised
 
 LABEL_KEY = "y"
 FEATURES = {"x": tf.io.FixedLenFeature([3], tf.float32), LABEL_KEY: tf.io.FixedLenFeature([], tf.float32)}
@@ -46,7 +50,7 @@ def build_metrics():
 
 
 def run_fn(fn_args):
-    raise NotImplementedError
+    centralised.train(fn_args, __name__)
 """
 
 CLASSES = (
@@ -56,51 +60,7 @@ CLASSES = (
     .replace("return []", "return [tf.keras.metrics.SparseCategoricalAccuracy(name='accuracy')]")
 )
 
-# As config.train.settings() gives them.
-SETTINGS = {
-    "mode": "federated",
-    "algorithm": "fedavg",
-    "executor": "local",
-    "rounds": 1,
-    "clients_per_round": 1,
-    "weighting": "examples",
-    "local_epochs": 1,
-    "batch_size": 4,
-    "shuffle": True,
-    "max_examples": None,
-    "client_learning_rate": 0.1,
-    "server_learning_rate": 1.0,
-    "client_schedule": None,
-    "server_schedule": None,
-    "momentum": None,
-    "beta_1": None,
-    "beta_2": None,
-    "adaptivity": None,
-    "initial_accumulator": None,
-    "proximal_strength": None,
-    "q": None,
-    "participation": {
-        "sampling": "fixed",
-        "drop_out": 0.0,
-        "stragglers": 0.0,
-        "straggler_work": "partial",
-        "quorum": 1,
-        "retries": 3,
-    },
-    "aggregation": {
-        "rule": "mean",
-        "byzantine": None,
-        "clip": None,
-        "clip_quantile": None,
-        "zeroing": False,
-        "compression": "none",
-    },
-    "privacy": None,
-    "evaluation": {"every": 0, "metric": None, "patience": None, "min_delta": None},
-    "export": "last",
-    "average_decay": None,
-    "checkpoint": {"every": 10, "keep": 2},
-}
+SETTINGS = build(TrainConfig, {"rounds": 1, "clients_per_round": 1, "batch_size": 4}).settings("people")
 PRIVACY = {
     "mechanism": "gaussian",
     "clip": 1.0,
