@@ -1,0 +1,204 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.server.json_request import inputs, parse_object, signature_name, to_array
+from serving.server.signature import Signature, TensorSpec
+from serving.server.status import ApiError
+
+ONE = Signature("one", {"x": TensorSpec("DT_FLOAT", (None,))}, {})
+TWO = Signature("two", {"s": TensorSpec("DT_STRING", (None,)), "x": TensorSpec("DT_FLOAT", (None, 2))}, {})
+
+
+def refusal(function, *arguments) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        function(*arguments)
+    return caught.value
+
+
+def arrays(body, signature: Signature = ONE) -> dict[str, np.ndarray]:
+    return inputs(parse_object(json.dumps(body).encode()), signature)[0]
+
+
+def test_rows_of_plain_values_are_a_batch_of_the_only_input() -> None:
+    found, row_format = inputs({"instances": [1, 2.5]}, ONE)
+    assert row_format
+    assert found["x"].dtype == np.float32
+    assert found["x"].tolist() == [1, 2.5]
+
+
+def test_rows_of_objects_are_batches_by_name() -> None:
+    found = arrays({"instances": [{"s": "ä", "x": [1, 2]}, {"s": {"b64": "/w=="}, "x": [3, 4]}]}, TWO)
+    assert found["s"].tolist() == ["ä".encode(), b"\xff"]
+    assert found["x"].tolist() == [[1, 2], [3, 4]]
+
+
+def test_columns_are_by_name_or_plain_and_names_nobody_asked_for_are_ignored() -> None:
+    assert arrays({"inputs": [1, 2]})["x"].tolist() == [1, 2]
+    assert arrays({"inputs": {"x": 5}})["x"].shape == ()
+    found, row_format = inputs({"inputs": {"s": ["a"], "x": [[1, 2]], "more": {"a": 1}}}, TWO)
+    assert not row_format
+    assert sorted(found) == ["s", "x"]
+
+
+def test_an_empty_column_is_a_batch_of_none_in_the_shape_of_the_signature() -> None:
+    found = arrays({"inputs": {"s": [], "x": []}}, TWO)
+    assert (found["s"].shape, found["x"].shape) == ((0,), (0, 2))
+
+
+def test_a_base64_object_is_a_plain_value() -> None:
+    strings = Signature("strings", {"s": TensorSpec("DT_STRING", (None,))}, {})
+    assert arrays({"instances": [{"b64": "AAE="}, {"b64": ""}]}, strings)["s"].tolist() == [b"\x00\x01", b""]
+    assert arrays({"inputs": {"b64": "AAE"}}, strings)["s"].tolist() == b"\x00\x01"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({}, "Missing 'inputs' or 'instances' key"),
+        ({"inputs": [1], "instances": [1]}, "Both 'inputs' and 'instances'"),
+        ({"instances": []}, "non-empty list"),
+        ({"instances": {"x": 1}}, "non-empty list"),
+        (
+            {"instances": [1, "a"]},
+            "Failed to process element: 1 [key: x] of 'instances' list. Error: JSON Value: \"a\" Type: String",
+        ),
+        ({"instances": [1, {"x": 1}]}, "element: 1 [key: x]"),
+        ({"instances": [{"x": 1}, 2]}, "element: 1 of"),
+        ({"instances": [{"y": 1}]}, "element: 0 [key: x] of 'instances' list. Error: the input is missing"),
+        ({"instances": [{"x": 1, "y": 1}]}, "element: 0 [key: y] of 'instances' list. Error: no such input; expected x"),
+        ({"instances": [[1], [1, 2]]}, "element: 1 [key: x] of 'instances' list. Error: expected shape [1]"),
+        ({"instances": [[1, 2], [1, [2]]]}, "element: 1 [key: x]"),
+        ({"instances": [None]}, "Null is not of expected type: float"),
+        ({"instances": [True]}, "Boolean is not of expected type: float"),
+        ({"instances": [{"b64": "AAE="}]}, "Object is not of expected type: float"),
+        ({"inputs": {"y": [1]}}, "Missing named input: x"),
+        ({"inputs": {"x": [1, [2]]}}, "Failed to process input [key: x]. Error: JSON Value: [2] Type: Array"),
+        ({"inputs": {"x": [[1, 2], [3]]}}, "Encountered list at unexpected size or depth: [3]; expected size 2"),
+    ],
+)
+def test_what_does_not_fit_is_named(body, said: str) -> None:
+    error = refusal(arrays, body)
+    assert error.http_status == 400
+    assert said in error.message
+
+
+def test_plain_values_cannot_feed_several_inputs() -> None:
+    assert "the signature has 2 inputs (s, x)" in refusal(arrays, {"instances": [1]}, TWO).message
+    assert "the signature has 2 inputs (s, x)" in refusal(arrays, {"inputs": [1]}, TWO).message
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "fits"),
+    [
+        (1, "DT_INT64", True),
+        (1.0, "DT_INT64", False),
+        (2**63 - 1, "DT_INT64", True),
+        (2**63, "DT_INT64", False),
+        (-(2**31), "DT_INT32", True),
+        (2**31, "DT_INT32", False),
+        (2**64 - 1, "DT_UINT64", True),
+        (-1, "DT_UINT64", False),
+        (2**32, "DT_UINT32", False),
+        (300, "DT_UINT8", True),
+        (2**31, "DT_INT8", False),
+        (True, "DT_INT32", False),
+        (True, "DT_BOOL", True),
+        (1, "DT_BOOL", False),
+        (3, "DT_DOUBLE", True),
+        ("a", "DT_STRING", True),
+        ({"b64": "A"}, "DT_STRING", False),
+        ({"b64": "AA=A"}, "DT_STRING", False),
+        ({"b64": 1}, "DT_STRING", False),
+        ({"b64": "AA==", "more": 1}, "DT_STRING", False),
+        ("\ud800", "DT_STRING", False),
+        (10**400, "DT_FLOAT", False),
+    ],
+)
+def test_a_number_must_have_the_form_and_range_of_its_type(value, dtype: str, fits: bool) -> None:
+    if fits:
+        assert to_array([value], dtype).shape == (1,)
+    else:
+        assert refusal(to_array, [value], dtype).code == "INVALID_ARGUMENT"
+
+
+def test_a_narrow_integer_wraps_as_in_the_real_server() -> None:
+    assert to_array([300, -1], "DT_UINT8").tolist() == [44, 255]
+
+
+def test_a_type_without_a_json_form_is_unimplemented_in_columns_and_invalid_in_rows() -> None:
+    half = Signature("half", {"x": TensorSpec("DT_HALF", (None,))}, {})
+    assert refusal(arrays, {"inputs": [1]}, half).http_status == 501
+    assert refusal(arrays, {"instances": [1]}, half).http_status == 400
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        (b"[NaN, Infinity, -Infinity]", [math.nan, math.inf, -math.inf]),
+        (b"[Inf, -Inf, -NaN, 1]", [math.inf, -math.inf, math.nan, 1]),
+        (b'["-Inf \\" NaN", Inf]', ['-Inf " NaN', math.inf]),
+    ],
+)
+def test_bare_words_are_numbers(text: bytes, values: list) -> None:
+    np.testing.assert_equal(parse_object(b'{"inputs": ' + text + b"}")["inputs"], values)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "The document is empty"),
+        (b" \n", "The document is empty"),
+        (b"{,}", "at offset: 1"),
+        ('{"ä": [1,]}'.encode(), "at offset: 10"),
+        (b'{"a": Inf, "b": [Inf, x]}', "at offset: 22"),
+        (b'{"a": 1} 2', "at offset: 9"),
+        (b'{"a": nan}', "at offset: 6"),
+        (b'{"a": Infinit}', "at offset: 9"),
+        (b'{"a": "\xff"}', "Invalid encoding in string. at offset: 7"),
+        (b'{"a": 1e999}', "Number too big"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "JSON Parse error"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"[1]", "is not an object"),
+        (b"1", "is not an object"),
+    ],
+)
+def test_what_is_not_a_json_object_is_refused_with_its_place(body: bytes, said: str) -> None:
+    error = refusal(parse_object, body)
+    assert error.http_status == 400
+    assert said in error.message
+
+
+def test_the_signature_name_is_a_string_and_empty_is_the_default() -> None:
+    assert signature_name({}) == signature_name({"signature_name": ""}) == "serving_default"
+    assert signature_name({"signature_name": "other"}) == "other"
+    assert "must be a string" in refusal(signature_name, {"signature_name": 1}).message
+
+
+def test_a_large_offending_value_is_cut() -> None:
+    assert len(refusal(arrays, {"instances": ["a" * 10_000]}).message) < 500
+    deep: list = [1]
+    for _ in range(900):
+        deep = [deep]
+    assert len(refusal(inputs, {"instances": [1, deep]}, ONE).message) < 500
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["b64", "x", "s"]), inner),
+    )
+)
+def test_any_value_is_taken_or_refused(value) -> None:
+    for key in ("instances", "inputs"):
+        for signature in (ONE, TWO):
+            try:
+                found, _ = inputs({key: value}, signature)
+            except ApiError as error:
+                assert error.code == "INVALID_ARGUMENT"
+            else:
+                assert found.keys() == signature.inputs.keys()
