@@ -29,3 +29,54 @@ class FederatedExamples(Artifact):
     def open(cls, uri: str, split: str = "train") -> ClientExamples:
         """Opens a split of the artifact in directory `uri` for reading; see `ClientExamples.open`."""
         return ClientExamples.open(uri, split)
+
+
+class ServingReport(Artifact):
+    """What came of loading a model and asking it, in a model server of its own.
+
+    {uri}/serving_report.json   whether it may be loaded at all, ops, weights, answers, latency, memory, size
+
+    Custom properties: those of `components.evidence`, and loadable (int, 1 if other judges may load the model).
+    """
+
+    TYPE_NAME = "components.ServingReport"
+
+
+class PairedScores(Artifact):
+    """Metrics of every evaluation example, of several models side by side, as a paired comparison needs them.
+
+    {uri}/scores.parquet   a row per example, a column `candidate:SparseCategoricalAccuracy` per model and metric; no examples
+    {uri}/summary.json     means, predictions that are not finite, and what the best constant prediction reaches
+
+    Custom properties: those of `components.evidence`.
+    """
+
+    TYPE_NAME = "components.PairedScores"
+
+
+class ClientMetrics(Artifact):
+    """Metrics of the model under test, and of the served one, on every evaluation client.
+
+    {uri}/client_metrics.parquet   a row per client, by its position, without its id; only for enough clients
+    {uri}/summary.json             number of clients; for enough of them quantiles, worst decile and dispersion
+    {uri}/clients.svg              a picture of how the metrics are distributed; only for enough clients
+
+    Custom properties: those of `components.evidence`, clients (int) and shown (int, 1 if there were enough).
+    """
+
+    TYPE_NAME = "components.ClientMetrics"
+
+
+class GateDecision(Artifact):
+    """One recorded decision: each check, what was observed, what was required, the verdict, in plain words.
+
+    {uri}/decision.json   for machines; what the blessing is bound to
+    {uri}/decision.html   for people; one page without external resources
+    {uri}/decision.md     the same as GitHub-style Markdown
+
+    Custom properties: blessed (int), passed (int, what the checks alone say), checks, failed and skipped (int), failed_checks
+    (str, their ids), model_id (int), model_digest (str), override (str: force, hold or empty), override_by, override_reason,
+    override_until (str), digest (str, tree digest of the directory).
+    """
+
+    TYPE_NAME = "components.GateDecision"

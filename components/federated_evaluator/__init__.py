@@ -1,0 +1,1 @@
+"""FederatedEvaluator: the model under test, and the served one, on every evaluation client."""

@@ -1,0 +1,1 @@
+"""PairedEvaluator: models side by side on every evaluation example."""
