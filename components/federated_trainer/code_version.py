@@ -8,7 +8,7 @@ from lineage.digests import code_digest
 
 
 def code_version() -> str:
-    """Returns a digest of this package, the block readers and the code around the model module."""
+    """Returns a digest of this package, the block readers, what ties processes to us, and the code around the model module."""
     here = Path(__file__).parent
     readers = [here.parent / "federated_split" / name for name in ("blocks.py", "datasets.py")]
-    return code_digest(here, *readers, here.parents[1] / "modeling")
+    return code_digest(here, *readers, here.parent / "lifetime.py", here.parents[1] / "modeling")

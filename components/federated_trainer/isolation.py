@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import errors
-from components.federated_trainer.lifetime import die_with_parent
+from components.lifetime import die_with_parent
 
 if TYPE_CHECKING:
     from components.federated_trainer.records import Round

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from components.federated_trainer.lifetime import die_with_parent
+from components.lifetime import die_with_parent
 from errors import TrainingError
 
 _START_SECONDS = 60.0

@@ -63,5 +63,6 @@ def test_an_edit_of_a_source_changes_the_code_version(tmp_path) -> None:
 def test_the_code_version_covers_the_package_the_block_readers_and_the_modeling_code() -> None:
     root = Path(component.__file__).parents[2]
     readers = [root / "components" / "federated_split" / name for name in ("blocks.py", "datasets.py")]
-    covered = code_digest(root / "components" / "federated_trainer", *readers, root / "modeling")
+    package, lifetime = root / "components" / "federated_trainer", root / "components" / "lifetime.py"
+    covered = code_digest(package, *readers, lifetime, root / "modeling")
     assert make().exec_properties["code_version"] == covered

@@ -48,7 +48,7 @@ private_network.enter()
 print(os.getpid(), flush=True)
 signal.pause()
 '''
-from components.federated_trainer.lifetime import die_with_parent
+from components.lifetime import die_with_parent
 subprocess.Popen([sys.executable, "-c", child], preexec_fn=die_with_parent()).wait()
 """
 
