@@ -52,14 +52,16 @@ def _look_for_models_in(folder: str) -> None:
 
 def _checked(options: argparse.Namespace) -> PipelineConfig:
     """The config, once it is sure that it and all that the options name can be used; machines are told if they cannot."""
-    if options.json is not None:
-        places.check_file("--json", options.json, options.config)
+    if None not in (options.json, options.summary) and os.path.realpath(options.json) == os.path.realpath(options.summary):
+        raise ConfigError(f"--summary: expected another file than that of --json, got {options.summary} for both; give two.")
+    for option, file in (("--json", options.json), ("--summary", options.summary)):
+        if file is not None:
+            places.check_file(option, file, options.config)
     try:
         config = configuration.load(options.config, options.set)
         local.check_places(config.name, options)
     except ConfigError as error:
-        if options.json is not None:
-            local.tell_refusal(options.json, str(error))
+        local.tell_refusal(options, str(error))
         raise
     return config
 
@@ -80,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--from", dest="again_from", metavar="NODE", help="execute NODE and all that depends on it again")
     parser.add_argument("--no-cache", action="store_true", help="execute every node again")
     parser.add_argument("--json", metavar="FILE", help="write the result for machines to FILE")
+    parser.add_argument("--summary", metavar="FILE", help="write the result as GitHub-style Markdown to FILE, for a CI job")
     parser.add_argument("--print-config", action="store_true", help="print the resolved config and stop")
     return parser
 

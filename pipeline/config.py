@@ -19,13 +19,13 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar
 
 from errors import ConfigError
+from pipeline.gate_config import GateConfig
 from pipeline.split_config import SplitConfig
 from pipeline.strict_yaml import (
     Section,
     build,
     dotted,
     dump,
-    items_of,
     number,
     one_of,
     only_known,
@@ -40,6 +40,8 @@ from pipeline.strict_yaml import (
 from pipeline.train_config import TrainConfig
 
 FORMATS = ("csv", "tfrecord", "parquet", "idx", "digits")
+_PATHS = {"data": ("path", "schema"), "gate": ("approvals",)}
+"""Section -> its keys that name files."""
 
 Count = Annotated[int, whole(1)]
 Rate = Annotated[float, number(above=0)]
@@ -110,74 +112,6 @@ class BaselineConfig(Section):
     """Stops as soon as the module's first metric reaches this on a tenth held out of the train split; None: never."""
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """The ends, both included, between which a metric (or its change) must lie; None is no end."""
-
-    min: float | None = None
-    max: float | None = None
-
-
-_metric = text(r"[A-Za-z_]\w*", "the name of a metric class, such as SparseCategoricalAccuracy")
-
-
-def _bounds(key: str, value: object) -> dict[str, Bounds]:
-    if not isinstance(value, Mapping):
-        raise wrong(key, "a mapping of metric names to bounds, such as {SparseCategoricalAccuracy: {min: 0.9}}", value)
-    return {_metric(key, name): _bound(dotted(key, name), limits) for name, limits in value.items()}
-
-
-def _bound(key: str, value: object) -> Bounds:
-    limits = dataclasses.asdict(value) if isinstance(value, Bounds) else only_known(key, value, ("min", "max"))
-    check = optional(number())
-    bounds = Bounds(**{name: check(dotted(key, name), limit) for name, limit in limits.items()})
-    if bounds == Bounds():
-        raise ConfigError(f"{key}: no threshold; give min, max or both")
-    if bounds.min is not None and bounds.max is not None and bounds.min > bounds.max:
-        raise wrong(key, "min to be at most max", limits)
-    return bounds
-
-
-def _change(key: str, value: object) -> dict[str, Bounds]:
-    changes = _bounds(key, value)
-    for name, bounds in changes.items():
-        if bounds.min is not None and bounds.max is not None:
-            raise wrong(dotted(key, name), "either min or max, not both", dataclasses.asdict(bounds))
-    return changes
-
-
-_SLICES = "a list whose items are a feature or a list of features"
-_features = items_of(text(allowed="the name of a feature"), _SLICES)
-
-
-def _slice(key: str, value: object) -> tuple[str, ...]:
-    features = _features(key, [value] if isinstance(value, str) else value)
-    if not features:
-        raise wrong(key, f"{_SLICES}; the overall view is always there", value)
-    return features
-
-
-@dataclass(frozen=True)
-class GateConfig(Section):
-    """What a model must reach to be served. Metrics are named by class: TFMA's, or Keras's. The mappings are read-only."""
-
-    SECTION: ClassVar[str] = "gate"
-    thresholds: Annotated[Mapping[str, Bounds], _bounds] = field(default_factory=dict)
-    """Bounds for metrics over all examples."""
-    change: Annotated[Mapping[str, Bounds], _change] = field(default_factory=dict)
-    """Bounds for candidate minus served model (absolute); they hold once a model is served."""
-    metrics: Annotated[tuple[str, ...], items_of(_metric, "a list of metric names")] = ()
-    """Further metrics, only reported."""
-    slices: Annotated[tuple[tuple[str, ...], ...], items_of(_slice, _SLICES)] = ()
-    """Features by whose values the metrics are reported as well; no threshold applies to them."""
-
-    def validate(self) -> None:
-        if not self.thresholds:
-            raise ConfigError(
-                "gate.thresholds: no threshold; a gate needs at least one, such as {SparseCategoricalAccuracy: {min: 0.9}}"
-            )
-
-
 @dataclass(frozen=True, kw_only=True)
 class PipelineConfig(Section):
     """All that a run computes."""
@@ -188,7 +122,7 @@ class PipelineConfig(Section):
     split: SplitConfig | None = None
     """None only where nothing is federated."""
     train: TrainConfig
-    gate: GateConfig
+    gate: GateConfig = field(default_factory=GateConfig)
     baseline: BaselineConfig = field(default_factory=BaselineConfig)
     seed: Annotated[int, whole(0, 2**31 - 1)] = 42
 
@@ -199,6 +133,14 @@ class PipelineConfig(Section):
             self._check_training_against(self.split)
         elif self.train.federated:
             raise ConfigError("missing key 'split'; it has no default, and only train.mode 'centralised' does without")
+        self.gate.check_against(self.train, self.split)
+        if self.evaluates_clients:
+            self._set("gate", self.gate.with_clients())
+
+    @property
+    def evaluates_clients(self) -> bool:
+        """Whether clients have examples that the model is not trained on, so that FederatedEvaluator has something to do."""
+        return self.train.federated and self.split is not None and bool(self.split.holdout or self.split.holdout_clients)
 
     def _check_training_against(self, split: SplitConfig) -> None:
         known, held_out = split.known_clients(), split.holdout_clients
@@ -225,8 +167,8 @@ def from_dict(tree: Mapping[str, Any]) -> PipelineConfig:
 def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> PipelineConfig:
     """Returns the config in a YAML file, changed by overrides such as `train.rounds=5` (values are YAML).
 
-    `data.path` and `data.schema` become absolute: from the file's directory where the file gives them, from the working
-    directory where an override does.
+    `data.path`, `data.schema` and `gate.approvals` become absolute: from the file's directory where the file gives them, from
+    the working directory where an override does.
 
     Raises:
       ConfigError: the file cannot be read or is not YAML, or a key or value is wrong.
@@ -240,11 +182,12 @@ def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Pipelin
 
 
 def _absolute(tree: dict[str, Any], base: Path) -> dict[str, Any]:
-    data = tree.get("data")
-    if not isinstance(data, dict):
-        return tree
-    paths = {key: _joined(base, data[key]) for key in ("path", "schema") if isinstance(data.get(key), str)}
-    return {**tree, "data": {**data, **paths}}
+    for section, keys in _PATHS.items():
+        given = tree.get(section)
+        if isinstance(given, dict):
+            paths = {key: _joined(base, given[key]) for key in keys if isinstance(given.get(key), str)}
+            tree = {**tree, section: {**given, **paths}}
+    return tree
 
 
 class _Located(str):

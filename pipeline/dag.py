@@ -8,18 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from tfx import v1 as tfx
-from tfx.v1.components import Evaluator, StatisticsGen
+from tfx.v1.components import Evaluator, InfraValidator, StatisticsGen
 
 from components.atomic_pusher import spec as push
 from components.atomic_pusher.component import AtomicPusher
 from components.atomic_pusher.served_model import ServedModelStrategy
 from components.centralised_trainer import CentralisedTrainer
 from components.curated_schema import CuratedSchema
+from components.deploy_gate.component import DeployGate
 from components.example_gens.component import example_gen
 from components.example_validator import StoppingExampleValidator
+from components.federated_evaluator.component import FederatedEvaluator
 from components.federated_split.component import FederatedSplit
 from components.federated_trainer.component import FederatedTrainer
 from components.inferred_schema import InferredSchema
+from components.model_evaluator.component import ModelEvaluator
+from components.paired_evaluator.component import PairedEvaluator
+from components.serving_check.component import ServingCheck
 from lineage.digests import code_digest
 from modeling import contract
 from pipeline import gate
@@ -44,7 +49,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Any:
     nodes = {**data, TRAINER: trainer}
     if config.split is not None and config.train.federated:
         nodes |= _federated_nodes(config, config.split, environment, module, nodes)
-    nodes |= _gate_nodes(config, environment, module, nodes)
+    nodes |= gate_nodes(config, environment, module, nodes)
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
         pipeline_root=environment.pipeline_root(config.name),
@@ -89,16 +94,113 @@ def _federated_nodes(
     return {"FederatedSplit": divided, FEDERATED_TRAINER: trained, "BaselineEvaluator": baseline}
 
 
-def _gate_nodes(
+def gate_nodes(
     config: PipelineConfig, environment: Environment, module: contract.ModelModule, nodes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What judges the model under test and lets it go live."""
+    """Returns, by id, what judges the model under test, decides, and lets it go live.
+
+    Args:
+      config: what is required, and of which node's model.
+      environment: where the model goes.
+      module: the loaded model module.
+      nodes: the nodes before: ExampleGen, the trainers, and FederatedSplit where clients are evaluated.
+
+    Raises:
+      ConfigError: a metric cannot be made.
+    """
     candidate = nodes[candidate_node(config)]
-    served = _served_model(config, environment)
+    settings = config.gate.settings(gate.kind(module), config.seed)
+    served = _served_model(config, environment, settings)
     served.add_upstream_node(candidate)
-    evaluator = _evaluator(config, nodes["ExampleGen"], candidate.outputs["model"], module, served.outputs["model"])
-    pusher = _pusher(config, environment, candidate, evaluator)
-    return {"ServedModel": served, "Evaluator": evaluator, "Pusher": pusher}
+    judges = _judges(config, settings, module, nodes, served)
+    if environment.model_server_image:
+        judges["InfraValidator"] = _infra_validator(environment.model_server_image, settings, nodes["ExampleGen"], candidate)
+    decision = _deploy_gate(config, environment, settings, judges, served, candidate)
+    pusher = _pusher(config, environment, candidate, decision)
+    return {"ServedModel": served, **judges, "DeployGate": decision, "Pusher": pusher}
+
+
+def _judges(
+    config: PipelineConfig, settings: Mapping[str, Any], module: contract.ModelModule, nodes: Mapping[str, Any], served: Any
+) -> dict[str, Any]:
+    """What measures the model under test, in the order in which it must: see docs/decisions/0012."""
+    examples, model = nodes["ExampleGen"].outputs["examples"], nodes[candidate_node(config)].outputs["model"]
+    code = {"module": config.model, "module_digest": module.digest}
+    check = ServingCheck(model=model, examples=examples, settings=settings["serving"], seed=config.seed, **code)
+    beside = {
+        "model": model,
+        "served": served.outputs["model"],
+        "serving_report": check.outputs["serving_report"],
+        "kind": settings["kind"],
+        **code,
+    }
+    baseline = nodes[TRAINER].outputs["model"] if config.train.federated else None
+    paired = PairedEvaluator(examples=examples, baseline=baseline, **beside)
+    evaluator = ModelEvaluator(
+        examples=examples,
+        model=model,
+        baseline_model=served.outputs["model"],
+        serving_report=check.outputs["serving_report"],
+        paired_scores=paired.outputs["paired_scores"],
+        eval_config=gate.eval_config(settings, label_key=module.label_key, prediction_key=module.prediction_key),
+    )
+    judges = {"ServingCheck": check, "PairedEvaluator": paired, "Evaluator": evaluator}
+    if "FederatedEvaluator" in gate.judges(config):
+        divided = nodes["FederatedSplit"].outputs["federated_examples"]
+        minimum = settings["clients"]["min_clients"]
+        judges["FederatedEvaluator"] = FederatedEvaluator(federated_examples=divided, min_clients=minimum, **beside)
+    return judges
+
+
+def _infra_validator(image: str, settings: Mapping[str, Any], examples: Any, candidate: Any) -> Any:
+    """The stock InfraValidator, which starts TensorFlow Serving as a pod beside the pipeline's own."""
+    name, _, tag = image.rpartition(":")
+    server = tfx.proto.ServingSpec(
+        tensorflow_serving=tfx.proto.TensorFlowServing(image_name=name, tags=[tag]), kubernetes=tfx.proto.KubernetesConfig()
+    )
+    samples = tfx.proto.RequestSpec(
+        tensorflow_serving=tfx.proto.TensorFlowServingRequestSpec(signature_names=[gate.SIGNATURE]),
+        split_name="eval",
+        num_examples=settings["serving"]["samples"],
+    )
+    return InfraValidator(
+        model=candidate.outputs["model"], examples=examples.outputs["examples"], serving_spec=server, request_spec=samples
+    )
+
+
+def _deploy_gate(
+    config: PipelineConfig,
+    environment: Environment,
+    settings: Mapping[str, Any],
+    judges: Mapping[str, Any],
+    served: Any,
+    candidate: Any,
+) -> DeployGate:
+    findings = {key: node.outputs[output] for key, (node, output) in _findings(judges).items()}
+    return DeployGate(
+        model=candidate.outputs["model"],
+        served=served.outputs["model"],
+        settings=settings,
+        judges=list(judges),
+        model_node=candidate_node(config),
+        model_dir=environment.model_dir(config.name),
+        state_dir=environment.state_dir,
+        approvals=config.gate.approvals or "",
+        **findings,
+    )
+
+
+def _findings(judges: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
+    """Input of DeployGate -> the judge that makes it, and its output."""
+    made_by = {
+        "serving_report": ("ServingCheck", "serving_report"),
+        "paired_scores": ("PairedEvaluator", "paired_scores"),
+        "evaluation": ("Evaluator", "evaluation"),
+        "evaluation_blessing": ("Evaluator", "blessing"),
+        "client_metrics": ("FederatedEvaluator", "client_metrics"),
+        "infra_blessing": ("InfraValidator", "blessing"),
+    }
+    return {key: (judges[node_id], output) for key, (node_id, output) in made_by.items() if node_id in judges}
 
 
 def _example_gen(config: PipelineConfig) -> Any:
@@ -144,35 +246,31 @@ def _trainer(config: PipelineConfig, examples: Any, module: contract.ModelModule
     )
 
 
-def _served_model(config: PipelineConfig, environment: Environment) -> Any:
+def _served_model(config: PipelineConfig, environment: Environment, settings: Mapping[str, Any]) -> Any:
     return tfx.dsl.Resolver(
         strategy_class=ServedModelStrategy,
         config={
             "model_dir": environment.model_dir(config.name),
             "candidate_node": candidate_node(config),
-            "comparison_required": bool(config.gate.change),
+            "comparison_required": gate.compares(settings),
         },
         model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
         pushed_model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.PushedModel),
     )
 
 
-def _evaluator(config: PipelineConfig, examples: Any, model: Any, module: contract.ModelModule, served: Any) -> Evaluator:
-    judged_by = gate.eval_config(config.gate, label_key=module.label_key, prediction_key=module.prediction_key)
-    return Evaluator(examples=examples.outputs["examples"], model=model, baseline_model=served, eval_config=judged_by)
-
-
 def _baseline_evaluator(config: PipelineConfig, examples: Any, model: Any, module: contract.ModelModule) -> Evaluator:
     """The same metrics on the same examples for the centralised model, which is measured and never blessed."""
-    judged_by = gate.eval_config(config.gate, label_key=module.label_key, prediction_key=module.prediction_key)
+    settings = config.gate.settings(gate.kind(module), config.seed)
+    judged_by = gate.eval_config(settings, label_key=module.label_key, prediction_key=module.prediction_key)
     return Evaluator(examples=examples.outputs["examples"], model=model, eval_config=gate.without_thresholds(judged_by))
 
 
-def _pusher(config: PipelineConfig, environment: Environment, candidate: Any, evaluator: Evaluator) -> AtomicPusher:
+def _pusher(config: PipelineConfig, environment: Environment, candidate: Any, decision: DeployGate) -> AtomicPusher:
     to_directory = tfx.proto.PushDestination.Filesystem(base_directory=environment.model_dir(config.name))
     return AtomicPusher(
         model=candidate.outputs["model"],
-        model_blessing=evaluator.outputs["blessing"],
+        model_blessing=decision.outputs["blessing"],
         push_destination=tfx.proto.PushDestination(filesystem=to_directory),
         custom_config={push.MODEL_NODE: candidate_node(config)},
     )

@@ -16,6 +16,8 @@ class Environment:
       serving_root: TF-Serving base folder; models go to `{serving_root}/{pipeline name}/{version}`.
       beam_args: command-line arguments for Beam nodes. Empty is the in-process direct runner; TFX packs itself into a wheel for
         every Beam node (3.7 s each) as soon as there is one.
+      model_server_image: image of TensorFlow Serving, `name:tag`, in which the stock InfraValidator tries a model too; only
+        where the pipeline runs in a Kubernetes cluster. ServingCheck tries it in our own model server everywhere.
       cache: whether a node whose inputs, parameters and code did not change is answered from an earlier run.
     """
 
@@ -23,6 +25,7 @@ class Environment:
     serving_root: str
     beam_args: tuple[str, ...] = ()
     cache: bool = True
+    model_server_image: str | None = None
 
     @classmethod
     def local(cls, root: str = "pipeline_root", serving_root: str = "serving/models", *, cache: bool = True) -> Environment:

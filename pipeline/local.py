@@ -7,7 +7,8 @@ import datetime
 import json
 import logging
 import os
-from typing import Any, TextIO
+from dataclasses import replace
+from typing import TextIO
 
 from components.beam_errors import cause_of
 from components.federated_trainer import checkpoints
@@ -17,6 +18,7 @@ from pipeline import dead_runs, execution, gate, places, provenance
 from pipeline.config import DataConfig, PipelineConfig
 from pipeline.environment import Environment
 from pipeline.interruption import MESSAGE
+from pipeline.markdown import as_markdown
 from pipeline.progress import Progress, logged_to, show
 from pipeline.strict_yaml import guess
 from pipeline.summary import Summary, as_text, summarise, unfinished
@@ -36,12 +38,11 @@ def run(config: PipelineConfig, options: argparse.Namespace) -> int:
     run_id = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%d-%H%M%S.%f")
     log = os.path.join(environment.root, "logs", f"{config.name}-{run_id}.log")
     with execution.exclusive(environment), logged_to(log) as screen:
-        if options.json is not None:
-            places.remove_file(options.json)
+        for file in filter(None, (options.json, options.summary)):
+            places.remove_file(file)
         show(screen, f"{config.name}: run {run_id}, log in {places.shown(log)}\n")
         summary, error = _attempt(config, environment, run_id, log, options.again_from, screen)
-        if options.json is not None:
-            _write(options.json, summary.as_json())
+        _tell(options, config.name, summary)
         if error is None:
             show(screen, as_text(summary, environment) + "\n")
         elif summary.pushed:
@@ -64,14 +65,18 @@ def check_places(name: str, options: argparse.Namespace) -> None:
     places.check_folder("--serving-root", os.path.join(options.serving_root, name))
 
 
-def tell_refusal(json_file: str, reason: str) -> None:
+def tell_refusal(options: argparse.Namespace, reason: str) -> None:
     """Writes the result of a command that was refused before there was a run: it has neither an id nor places."""
-    result = unfinished(Environment.local(), "", (), "", reason).as_json()
-    _write(json_file, {**result, "run_id": None, "paths": dict.fromkeys(result["paths"])})
+    result = unfinished(Environment.local(), "", (), "", reason)
+    _tell(options, os.path.basename(options.config), replace(result, run_id=None, paths=dict.fromkeys(result.paths)))
 
 
-def _write(json_file: str, result: dict[str, Any]) -> None:
-    places.write_file(json_file, json.dumps(result, indent=2) + "\n")
+def _tell(options: argparse.Namespace, name: str, summary: Summary) -> None:
+    """Writes what the options ask for: the result for machines, and for the page of a CI job."""
+    if options.json is not None:
+        places.write_file(options.json, json.dumps(summary.as_json(), indent=2) + "\n")
+    if options.summary is not None:
+        places.write_file(options.summary, as_markdown(name, summary))
 
 
 def _attempt(
@@ -106,7 +111,7 @@ def lint(config: PipelineConfig) -> None:
     module = contract.load(config.model)
     check.check(module)
     _check_metrics(config, module)
-    gate.lint(config.gate, [*module.features], module.label_key)
+    gate.lint(config, module)
     _check_data(config.data)
 
 

@@ -9,16 +9,18 @@ import os
 import shlex
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.federated_trainer.privacy.accounting import NOT_COVERED
+from pipeline import decision as decisions
 from pipeline.config import PipelineConfig
-from pipeline.decision import Decision, Metrics, decide, metrics_of
+from pipeline.decision import Decision
 from pipeline.environment import Environment
 from pipeline.execution import NodeResult, executions_of_run
+from pipeline.metrics import Metrics, metrics_of
 from pipeline.places import shown
 
 logger = logging.getLogger(__name__)
@@ -30,13 +32,13 @@ class Summary:
     """The result of a run, finished or not.
 
     Attributes:
-      run_id: the run's name in ML Metadata.
+      run_id: the run's name in ML Metadata; None if there was none.
       decision: the gate's.
       pushed: version, path, and whether it is new; None when the model did not go live. A run that fails later keeps it.
       metrics: overall metrics of the models `federated`, `baseline` and `served`; None for one that does not exist. In mode
         centralised the model under test is `baseline`.
       nodes: a result per node.
-      paths: root, metadata, log, tensorboard, report, partition (the picture of the split).
+      paths: root, metadata, log, tensorboard, report, partition (the picture of the split), decision (the gate's page).
       split: how the examples are divided, in a line; None when that is not known, or they are not.
       mode: the config's train.mode.
       privacy: what differential privacy promises of the model, as its properties have it; None without.
@@ -44,7 +46,7 @@ class Summary:
         which round; None without.
     """
 
-    run_id: str
+    run_id: str | None
     decision: Decision
     pushed: Mapping[str, Any] | None
     metrics: Mapping[str, Metrics | None]
@@ -59,7 +61,7 @@ class Summary:
         """Returns the documented layout of `--json`."""
         return {
             "run_id": self.run_id,
-            "decision": {"blessed": self.decision.blessed, "reasons": list(self.decision.reasons)},
+            "decision": self.decision.as_json(),
             "pushed": dict(self.pushed) if self.pushed else None,
             "metrics": {model: _jsonable(values) if values else None for model, values in self.metrics.items()},
             "privacy": {**_jsonable(self.privacy), "not_covered": NOT_COVERED} if self.privacy else None,
@@ -83,7 +85,7 @@ def unfinished(environment: Environment, run_id: str, nodes: Sequence[NodeResult
         pushed=pushed,
         metrics=dict.fromkeys(("federated", "baseline", "served")),
         nodes=tuple(nodes),
-        paths={**_fixed_paths(environment, log), "tensorboard": None, "partition": None},
+        paths={**_fixed_paths(environment, log), "tensorboard": None, "partition": None, "decision": None},
     )
 
 
@@ -124,17 +126,17 @@ def summarise(config: PipelineConfig, environment: Environment, run_id: str, nod
         "served": metrics_of(evaluation, tfma.BASELINE_KEY),
         candidate: metrics_of(evaluation, tfma.CANDIDATE_KEY),
     }
-    blessed = outputs["Evaluator"]["blessing"].custom_properties["blessed"].int_value == 1
-    validation = tfma.load_validation_result(evaluation)
+    decision = decisions.read(outputs["DeployGate"]["decision"].uri)
     recorded = outputs["FederatedTrainer"]["model"].custom_properties if federated else {}
     divided = outputs["FederatedSplit"]["federated_examples"].uri if federated else None
     found = {
         "tensorboard": outputs["FederatedTrainer" if federated else "Trainer"]["model_run"].uri,
         "partition": os.path.join(divided, "partition.svg") if divided else None,
+        "decision": decision.page,
     }
     return Summary(
         run_id=run_id,
-        decision=decide(config.gate, blessed, validation, metrics[candidate], metrics["served"]),
+        decision=decision,
         pushed=_pushed(outputs["Pusher"]["pushed_model"].custom_properties),
         metrics=metrics,
         nodes=tuple(nodes),
@@ -207,12 +209,27 @@ def _cell(values: Metrics, name: str) -> str:
 
 
 def _verdict(summary: Summary) -> list[str]:
-    reasons = [f"    {reason}" for reason in summary.decision.reasons]
+    reasons = [*_checks(summary.decision)] or [f"    {reason}" for reason in summary.decision.reasons]
     model = f"the {_MODELS[summary.mode]} model"
     if summary.pushed is None:
         return [f"  REFUSED: {model} does not go live; what is served is untouched.", *reasons]
     how = "pushed as" if summary.pushed["new"] else "already served as"
     return [f"  BLESSED: {model} is {how} version {summary.pushed['version']}.", *reasons]
+
+
+def _checks(decision: Decision) -> Iterator[str]:
+    """A row per check, below what an override did; the failed ones first. Safeguards that held are only counted."""
+    if decision.checks and decision.override:
+        yield f"    {decision.reasons[0]}"
+    told = [check for check in decision.checks if check["forceable"] or check["verdict"] != "passed"]
+    rows = [[check[key] for key in ("verdict", "what", "observed", "required")] for check in told]
+    if rows:
+        rows.insert(0, ["", "", "observed", "required"])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "    " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+    if held := len(decision.checks) - len(told):
+        yield f"    passed  {held} safeguards: files and findings unaltered, about this model, safe to load, finite numbers"
 
 
 def _privacy(summary: Summary) -> list[str]:
@@ -258,6 +275,7 @@ def _places(summary: Summary, environment: Environment) -> list[str]:
     places = {
         "model": summary.pushed["path"] if summary.pushed else None,
         "served from": environment.serving_root,
+        "decision": summary.paths["decision"],
         "metadata": summary.paths["metadata"],
         "log": summary.paths["log"],
         "TensorBoard": summary.paths["tensorboard"],

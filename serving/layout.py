@@ -105,6 +105,7 @@ def publish(
     model_dir: str | os.PathLike[str],
     *,
     expected_digest: str | None = None,
+    agreed: Callable[[], None] = lambda: None,
     now: Callable[[], float] = time.time,
 ) -> Published:
     """Copies a SavedModel into a model's directory as its next version, all of it or nothing.
@@ -117,6 +118,7 @@ def publish(
       source: the SavedModel's directory: regular files and directories only.
       model_dir: see `model_directory`; made if it is missing.
       expected_digest: the tree digest that `source` must have, if it is known.
+      agreed: called when no other publisher can change the directory any more; if it raises, nothing is published.
       now: seconds since 1970.
 
     Raises:
@@ -129,6 +131,7 @@ def publish(
         _make_directory(target)
         with _lock(target):
             _remove_leftovers(target)
+            agreed()
             served = live_version(target)
             if served is not None and holds(target / str(served), digest):
                 sync_directory(target)  # its publisher may have been killed between the rename and this

@@ -15,11 +15,17 @@ from tfx.types import artifact, artifact_utils
 from tfx.types import standard_component_specs as keys
 from tfx.utils import json_utils, proto_utils
 
-from components.atomic_pusher import evaluations, spec
+from components.atomic_pusher import binding, spec
+from components.deploy_gate.case import digest_of
+from components.uncached_driver import FAILED_NODES
 from errors import IntegrityError, PushError
 from serving import layout
 
 _Artifacts = dict[str, list[artifact.Artifact]]
+
+
+class _Outdated(Exception):
+    """The decision was right when it was made and does not count any more."""
 
 
 class Executor(stock_executor.Executor):
@@ -36,21 +42,39 @@ class Executor(stock_executor.Executor):
         Raises:
           PushError: no model, no blessing or no destination is wired, a node of this run failed, or the directory cannot be
             written.
-          IntegrityError: the model or the blessing is not what was published, the blessing is for another model, or an
-            evaluation of this run cannot be read.
+          IntegrityError: the model or the blessing is not what was published, the blessing is for another model, or has no
+            decision behind it that says the same.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
-        if failed := exec_properties.get(spec.FAILED_NODES):
+        if failed := exec_properties.get(FAILED_NODES):
             raise PushError(f"nothing is pushed after a failure in the same run: expected none, got {failed}; see the log.")
         model, blessing = _required(input_dict, keys.MODEL_KEY), _required(input_dict, keys.MODEL_BLESSING_KEY)
         destination = _destination(exec_properties)
         _check_digest(model, _model_node(exec_properties))
         _check_digest(blessing, spec.MADE_BY[keys.MODEL_BLESSING_KEY])
-        for node_id, uri in json.loads(exec_properties.get(spec.EVALUATIONS) or "{}").items():
-            evaluations.check(node_id, uri)
-        reason = _refusal(model, blessing, input_dict.get(keys.INFRA_BLESSING_KEY))
-        facts = _refused(reason) if reason else _pushed(layout.publish(self.GetModelPath(input_dict), destination))
+        if reason := _refusal(model, blessing, input_dict.get(keys.INFRA_BLESSING_KEY)):
+            facts = _refused(reason)
+        else:
+            export = self.GetModelPath({keys.MODEL_KEY: [model]})
+            digest = digest_of(
+                export
+            )  # before the decision is held against the model: what changes after it is found by either
+            decision = binding.bound(blessing, model)
+            facts = {**_publish(decision, model, export, digest, destination), **decision.facts()}
         _record(artifact_utils.get_single_instance(output_dict[keys.PUSHED_MODEL_KEY]), {spec.MODEL_ID: model.id, **facts})
+
+
+def _publish(decision: binding.Bound, model: artifact.Artifact, export: str, digest: str, destination: str) -> dict[str, Any]:
+    """Copies what was decided on and nothing else, and only over what it was decided beside."""
+
+    def agreed() -> None:
+        if outdated := binding.refusal(decision, model, digest, destination):
+            raise _Outdated(outdated)
+
+    try:
+        return _pushed(layout.publish(export, destination, expected_digest=digest, agreed=agreed))
+    except _Outdated as outdated:
+        return _refused(str(outdated))
 
 
 def _required(input_dict: _Artifacts, key: str) -> artifact.Artifact:

@@ -7,16 +7,13 @@ MODEL_ID = "model_id"  # int: the Model artifact's id
 DIGEST = "digest"  # string: hex sha256 tree digest of the version's directory
 ALREADY_SERVED = "already_served"  # int: 1 if the live version held these bytes already and nothing was copied
 REASON = "reason"  # string: why it was refused
+# Beyond these: decision_uri and decision_digest of the GateDecision that the model was pushed by, and override, override_by,
+# override_reason and override_until where an approval made that decision; see `deploy_gate.recording`.
 
 RECORD_FILE = "pushed.json"  # the same facts, in the artifact's directory
-
-# Execution properties that the driver adds.
-PUSH_ID = "push_id"  # string: fresh in every run
-FAILED_NODES = "failed_nodes"  # string: ids of this run's nodes that failed, joined with ", "
-EVALUATIONS = "evaluations"  # string: JSON, id of a node of this run -> uri of its ModelEvaluation
 
 # Key of custom_config: id of the node that makes the model, which an error tells to execute again.
 MODEL_NODE = "model_node"
 
 # Input -> id of the node that makes it, if custom_config does not say otherwise.
-MADE_BY = {"model": "FederatedTrainer", "model_blessing": "Evaluator"}
+MADE_BY = {"model": "FederatedTrainer", "model_blessing": "DeployGate"}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,8 @@ from typing import Any
 import pytest
 
 CONFIG = "examples/digits/config.yaml"
-ALWAYS_RUN = {"ServedModel", "Pusher"}
+ALWAYS_RUN = {"ServedModel", "DeployGate", "Pusher"}
+JUDGES = {"ServingCheck", "PairedEvaluator", "Evaluator", "FederatedEvaluator"}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -48,8 +50,8 @@ def test_published_training_leaves_no_checkpoints(checkout: Any, first: Any) -> 
 
 def test_summary_names_decision_places_and_the_next_command(checkout: Any, first: Any) -> None:
     assert "BLESSED" in first.screen
-    assert "SparseCategoricalAccuracy is 0.9" in first.screen
-    for place in ("metadata", "log", "tensorboard", "partition"):
+    assert re.search(r"passed +SparseCategoricalAccuracy on all examples +0\.9\d+ +at least 0\.95", first.screen)
+    for place in ("metadata", "log", "tensorboard", "partition", "decision"):
         path = first.result["paths"][place]
         assert os.path.exists(path)
         assert os.path.relpath(path, checkout.path) in first.screen
@@ -111,6 +113,10 @@ def test_no_client_id_is_in_metadata_or_log(first: Any) -> None:
     log = Path(first.result["paths"]["log"]).read_bytes()
     assert len(ids) == 20
     assert not [client for client in ids if client.encode() in metadata or client.encode() in log]
+    for judge in (*JUDGES, "DeployGate"):
+        written = b"".join(file.read_bytes() for file in Path(split.uri).parents[2].glob(f"{judge}/**/*") if file.is_file())
+        assert written
+        assert not [client for client in ids if client.encode() in written], judge
 
 
 def _store(run: Any) -> Any:
@@ -156,6 +162,53 @@ def test_from_executes_a_node_and_what_depends_on_it_again(checkout: Any, again:
     assert run.executed == {"Evaluator", *ALWAYS_RUN}
 
 
+def test_limit_that_changes_is_judged_anew_and_nothing_is_measured_again(checkout: Any, again: Any) -> None:
+    page = checkout.path / "summary.md"
+    run = checkout.run(
+        CONFIG, "--set", "gate.baseline.margin=0.1", "--set", "gate.serving.max_p99_ms=5000", "--summary", str(page)
+    )
+    assert run.code == 0, run
+    assert run.executed == ALWAYS_RUN
+    assert page.read_text().startswith(f"## digits: version {run.result['pushed']['version']} is live already\n")
+    assert "against the centralised baseline" in page.read_text()
+
+
+def test_run_killed_while_a_judge_works_decides_nothing_and_the_next_one_finishes(checkout: Any, again: Any) -> None:
+    import psutil
+
+    before = checkout.served("digits")
+    process = subprocess.Popen(
+        checkout.command(CONFIG, "--from", "ServingCheck"),
+        cwd=checkout.path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    servers: list[psutil.Process] = []
+    while not servers:
+        assert process.poll() is None, "the run ended before its model server was seen"
+        children = psutil.Process(process.pid).children(recursive=True)
+        servers = [child for child in children if "serve" in _command_line(child)]
+    process.kill()
+    process.wait()
+    assert checkout.served("digits") == before
+    _, alive = psutil.wait_procs(servers, timeout=20)
+    assert not alive
+    run = checkout.run(CONFIG)
+    assert run.code == 0, run
+    assert "an earlier run died in ServingCheck" in run.screen
+    assert run.result["pushed"]["new"] is False
+    assert checkout.served("digits") == before
+
+
+def _command_line(process: Any) -> list[str]:
+    import psutil
+
+    try:
+        return list(process.cmdline())
+    except psutil.Error:  # it has just ended
+        return []
+
+
 def test_edited_model_module_and_an_interruption_rerun_only_what_depends_on_it(checkout: Any, again: Any) -> None:
     checkout.append("examples/digits/digits_model.py", "# an edit")
     _interrupt_at(checkout, "round 3/")
@@ -163,7 +216,7 @@ def test_edited_model_module_and_an_interruption_rerun_only_what_depends_on_it(c
     assert run.code == 0, run
     assert "an earlier run" not in run.screen  # an interruption cleans up after itself
     assert run.states["Trainer"] == "cached"  # it had completed before the interruption
-    assert run.executed == {"FederatedTrainer", "Evaluator", *ALWAYS_RUN}
+    assert run.executed == {"FederatedTrainer", *JUDGES, *ALWAYS_RUN}
     assert run.result["metrics"]["federated"] == again.result["metrics"]["federated"]  # same seed, same weights
     assert run.result["metrics"]["served"] == again.result["metrics"]["federated"]  # compared with what is served
 
@@ -193,7 +246,7 @@ def test_edited_split_code_reruns_the_split_and_what_depends_on_it_and_nothing_e
     checkout.append("components/federated_split/partitioners/by_dirichlet.py", "# an edit")
     run = checkout.run(CONFIG, "--set", "train.rounds=3", "--set", "gate.thresholds.SparseCategoricalAccuracy.min=0.1")
     assert run.code == 10, run  # three rounds make a model worse than the served one
-    assert run.executed == {"FederatedSplit", "FederatedTrainer", "Evaluator", *ALWAYS_RUN}
+    assert run.executed == {"FederatedSplit", "FederatedTrainer", *JUDGES, *ALWAYS_RUN}
     assert any("change" in reason for reason in run.result["decision"]["reasons"])
 
 

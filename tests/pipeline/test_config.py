@@ -15,8 +15,6 @@ from hypothesis import strategies as st
 import pipeline
 from errors import ConfigError
 from pipeline.config import (
-    Bounds,
-    GateConfig,
     SplitConfig,
     TrainConfig,
     as_dict,
@@ -25,6 +23,7 @@ from pipeline.config import (
     load,
     resolved,
 )
+from pipeline.gate_config import Bounds, GateConfig
 from pipeline.strict_yaml import parse
 
 SMALLEST = {
@@ -91,7 +90,7 @@ def test_smallest_config_has_the_documented_defaults():
     assert config.data.splits == {"train": 4, "eval": 1}
     assert dataclasses.astuple(config.baseline) == (10, 32, 0.001, None)
     assert config.gate.thresholds == {"SparseCategoricalAccuracy": Bounds(min=0.9)}
-    assert (config.gate.change, config.gate.metrics, config.gate.slices) == ({}, (), ())
+    assert (config.gate.change, config.gate.metrics, config.gate.slices) == (None, (), ())
 
 
 @pytest.mark.parametrize("tree", [SMALLEST, FULLEST])
@@ -183,7 +182,7 @@ def test_config_is_frozen():
         ("data.splits", {"train": "t*", "eval": "e*"}, "data.splits: format 'digits' has no files to match"),
         ("train.clients_per_round", 11, "train.clients_per_round: expected at most split.clients (10), got 11"),
         ("train", 5, "train: expected a mapping with keys out of mode, algorithm, executor, rounds, clients_per_round,"),
-        ("gate.thresholds", {}, "gate.thresholds: no threshold"),
+        ("gate", {"better_than_constant": False}, "gate.thresholds: no threshold"),
         ("gate.thresholds", None, "gate.thresholds: expected a mapping of metric names to bounds"),
         ("gate.thresholds", {"AUC": {}}, "gate.thresholds.AUC: no threshold; give min, max or both"),
         ("gate.thresholds", {"AUC": 0.9}, "gate.thresholds.AUC: expected a mapping with keys out of min, max, got 0.9"),
@@ -195,12 +194,8 @@ def test_config_is_frozen():
         ("gate.thresholds", {"AUC": {"min": "x"}}, "gate.thresholds.AUC.min: expected a finite number, got 'x'"),
         ("gate.thresholds", {"AUC": {"min": 1, "max": 0}}, "gate.thresholds.AUC: expected min to be at most max"),
         ("gate.thresholds", {5: {"min": 1}}, "gate.thresholds: expected the name of a metric class"),
-        ("gate.change", {"AUC": {"min": 0, "max": 1}}, "gate.change.AUC: expected either min or max, not both"),
         ("gate.metrics", "AUC", "gate.metrics: expected a list of metric names, got 'AUC'"),
         ("gate.metrics", ["AUC", "AUC"], "gate.metrics: expected each item once, got ['AUC', 'AUC']"),
-        ("gate.slices", "species", "gate.slices: expected a list whose items are a feature or a list of features"),
-        ("gate.slices", [[]], "gate.slices: expected a list whose items are a feature or a list of features"),
-        ("gate.slices", [5], "gate.slices: expected a list whose items are a feature or a list of features"),
         ("gate.slices", ["a", ["a"]], "gate.slices: expected each item once"),
     ],
 )
@@ -210,10 +205,10 @@ def test_wrong_value_is_refused_with_its_key_and_what_is_allowed(key, value, mes
 
 def test_direct_construction_is_checked_like_a_file():
     assert refusal(TrainConfig, rounds=0, clients_per_round=1).startswith("train.rounds: expected")
-    assert refusal(GateConfig).startswith("gate.thresholds: no threshold")
+    assert refusal(GateConfig, better_than_constant=False).startswith("gate.thresholds: no threshold")
 
 
-@pytest.mark.parametrize("key", ["name", "model", "data", "train", "gate", "data.format"])
+@pytest.mark.parametrize("key", ["name", "model", "data", "train", "data.format"])
 def test_missing_key_is_named(key):
     tree = copy.deepcopy(SMALLEST)
     *sections, last = key.split(".")
@@ -317,8 +312,11 @@ def test_relative_paths_start_at_the_file_or_for_an_override_at_the_working_dire
         folder.mkdir()
     monkeypatch.chdir(here)
     tree = changed("data", {"format": "csv", "path": "../data", "schema": "schema.pbtxt"})
+    tree["gate"]["approvals"] = "approvals.yaml"
     config = load(Path("..", "case", write(case, tree).name))
     assert (config.data.path, config.data.schema) == (str(tmp_path / "data"), str(case / "schema.pbtxt"))
+    assert config.gate.approvals == str(case / "approvals.yaml")
+    assert load(case / "config.yaml", ["gate.approvals=a.yaml"]).gate.approvals == str(here / "a.yaml")
     assert load(case / "config.yaml", ["data.path=csv"]).data.path == str(here / "csv")
     assert load(case / "config.yaml", ["data={format: csv, path: csv}"]).data.path == str(here / "csv")
     assert load(case / "config.yaml", ["data.path=gs://bucket/csv"]).data.path == "gs://bucket/csv"

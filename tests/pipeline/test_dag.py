@@ -26,9 +26,19 @@ UPSTREAM = {
     "Trainer": {"ExampleGen", "ExampleValidator"},
     "FederatedTrainer": {"FederatedSplit"},
     "ServedModel": {"FederatedTrainer"},
-    "Evaluator": {"ExampleGen", "FederatedTrainer", "ServedModel"},
     "BaselineEvaluator": {"ExampleGen", "Trainer"},
-    "Pusher": {"FederatedTrainer", "Evaluator"},
+    "ServingCheck": {"ExampleGen", "FederatedTrainer"},
+    "PairedEvaluator": {"ExampleGen", "FederatedTrainer", "Trainer", "ServedModel", "ServingCheck"},
+    "Evaluator": {"ExampleGen", "FederatedTrainer", "ServedModel", "ServingCheck", "PairedEvaluator"},
+    "DeployGate": {"FederatedTrainer", "ServedModel", "ServingCheck", "PairedEvaluator", "Evaluator"},
+    "Pusher": {"FederatedTrainer", "DeployGate"},
+}
+
+# With something held out, clients are evaluated as well.
+HELD_OUT = {
+    **UPSTREAM,
+    "FederatedEvaluator": {"FederatedSplit", "FederatedTrainer", "ServedModel", "ServingCheck"},
+    "DeployGate": {*UPSTREAM["DeployGate"], "FederatedEvaluator"},
 }
 
 
@@ -36,8 +46,11 @@ UPSTREAM = {
 CENTRALISED = {
     **{node: UPSTREAM[node] for node in ("ExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Trainer")},
     "ServedModel": {"Trainer"},
-    "Evaluator": {"ExampleGen", "Trainer", "ServedModel"},
-    "Pusher": {"Trainer", "Evaluator"},
+    "ServingCheck": {"ExampleGen", "Trainer"},
+    "PairedEvaluator": {"ExampleGen", "Trainer", "ServedModel", "ServingCheck"},
+    "Evaluator": {"ExampleGen", "Trainer", "ServedModel", "ServingCheck", "PairedEvaluator"},
+    "DeployGate": {"Trainer", "ServedModel", "ServingCheck", "PairedEvaluator", "Evaluator"},
+    "Pusher": {"Trainer", "DeployGate"},
 }
 
 
@@ -81,10 +94,10 @@ def csv(tmp_path) -> dict:
     return {"format": "csv", "path": str(tmp_path / "data")}
 
 
-@pytest.mark.parametrize("case", ["digits", "mnist"])
-def test_examples_compile_to_the_designed_dag(case, tmp_path):
+@pytest.mark.parametrize(("case", "designed"), [("digits", HELD_OUT), ("mnist", UPSTREAM)])
+def test_examples_compile_to_the_designed_dag(case, designed, tmp_path):
     nodes = compiled(configuration.load(ROOT / "examples" / case / "config.yaml"), tmp_path)
-    assert upstream(nodes) == UPSTREAM
+    assert upstream(nodes) == designed
     assert next(iter(nodes)) == "ExampleGen"
 
 
@@ -94,6 +107,16 @@ def test_centralised_training_leaves_the_federated_nodes_out_and_judges_trainers
     (resolver,) = resolvers(nodes)
     assert resolver.kwargs["candidate_node"].value.field_value.string_value == "Trainer"
     assert json.loads(parameter(nodes["Pusher"], "custom_config")) == {"model_node": "Trainer"}
+
+
+def test_in_a_cluster_the_stock_infra_validator_tries_the_model_too_and_the_gate_wants_its_word(tmp_path):
+    local = Environment.local(str(tmp_path / "root"), str(tmp_path / "served"))
+    dag = create_pipeline(config({"format": "digits"}), replace(local, model_server_image="example.org/serving:2.15.1"))
+    nodes = {node.pipeline_node.node_info.id: node.pipeline_node for node in Compiler().compile(dag).nodes}
+    server = json.loads(parameter(nodes["InfraValidator"], "serving_spec"))
+    assert server == {"tensorflow_serving": {"image_name": "example.org/serving", "tags": ["2.15.1"]}, "kubernetes": {}}
+    assert set(nodes["DeployGate"].upstream_nodes) == {*UPSTREAM["DeployGate"], "InfraValidator"}
+    assert "InfraValidator" in json.loads(parameter(nodes["DeployGate"], "judges"))
 
 
 def test_warm_start_hands_trainers_model_to_the_federated_training(tmp_path):

@@ -1,118 +1,54 @@
-"""The Evaluator's verdict in words, from ValidationResults and metrics in TFMA's own protocol buffers and files."""
+"""What the gate decided, as a run tells of it."""
 
 from __future__ import annotations
 
-import math
+import json
+from pathlib import Path
+from typing import Any
 
-import pandas as pd
 import pytest
-import tensorflow_model_analysis as tfma
-from tensorflow_model_analysis.proto import validation_result_pb2
 
-from pipeline import gate as gates
-from pipeline.config import Bounds, GateConfig
-from pipeline.decision import decide, metrics_of
-
-ACCURACY, LOSS = "sparse_categorical_accuracy", "sparse_categorical_crossentropy"
-GATE = GateConfig(
-    thresholds={"SparseCategoricalAccuracy": Bounds(min=0.95), "SparseCategoricalCrossentropy": Bounds(min=0, max=0.5)},
-    change={"SparseCategoricalAccuracy": Bounds(min=-0.01), "SparseCategoricalCrossentropy": Bounds(max=0.05)},
-)
+from errors import IntegrityError
+from pipeline import decision
 
 
-def failed(name: str, value: float | None, *, change: bool = False, message: str = "", where: tuple[str, bytes] | None = None):
-    """A ValidationResult with one failure, as TFMA's validator makes it."""
-    result = validation_result_pb2.ValidationResult()
-    per_slice = result.metric_validations_per_slice.add()
-    if where:
-        per_slice.slice_key.single_slice_keys.add(column=where[0], bytes_value=where[1])
-    failure = per_slice.failures.add(message=message)
-    failure.metric_key.name, failure.metric_key.is_diff = name, change
-    if value is not None:
-        failure.metric_value.double_value.value = value
-    return result
+def check(verdict: str, what: str) -> dict[str, Any]:
+    texts = {"what": what, "observed": "0.9000", "required": "at least 0.95"}
+    return {"id": f"evaluation/value/{what}", "judge": "Evaluator", **texts, "verdict": verdict, "forceable": True}
 
 
-def reasons(validation, served: dict[str, float] | None = None) -> tuple[str, ...]:
-    decision = decide(GATE, False, validation, {ACCURACY: 0.5}, served)
-    assert not decision.blessed
-    return decision.reasons
+CHECKS = [check("passed", "AUC"), check("failed", "Precision"), check("skipped", "Recall")]
+OVERRIDE = {"action": "force", "by": "Ada Vogel", "reason": "agreed", "expires": "2030-01-01T00:00:00+00:00"}
 
 
-@pytest.mark.parametrize(
-    ("validation", "reason"),
-    [
-        (failed(ACCURACY, 0.9123), "SparseCategoricalAccuracy is 0.9123; required at least 0.95"),
-        (failed(LOSS, 0.75), "SparseCategoricalCrossentropy is 0.7500; required at least 0 and at most 0.5"),
-        (failed(LOSS, math.nan), "SparseCategoricalCrossentropy is nan; required at least 0 and at most 0.5"),
-        (
-            failed(ACCURACY, -0.02, change=True),
-            "the change of SparseCategoricalAccuracy is -0.0200; required at least -0.01",
-        ),
-        (failed(LOSS, 0.1, change=True), "the change of SparseCategoricalCrossentropy is +0.1000; required at most +0.05"),
-        (
-            failed(ACCURACY, None, message="Metric not found."),
-            "SparseCategoricalAccuracy is not known (Metric not found); required at least 0.95",
-        ),
-        (
-            failed(ACCURACY, 0.5, where=("species", b"Gentoo")),
-            "SparseCategoricalAccuracy where species is Gentoo is 0.5000; required at least 0.95",
-        ),
-    ],
-    ids=["below min", "above max", "nan", "fell too far", "rose too far", "not found", "slice"],
-)
-def test_refusal_names_the_metric_what_was_seen_and_what_was_required(validation, reason):
-    assert reasons(validation, {ACCURACY: 0.93, LOSS: 0.4}) == (reason,)
+def written(folder: Path, **content: Any) -> str:
+    facts = {"format": 1, "blessed": False, "checks": CHECKS, "override": None, **content}
+    (folder / "decision.json").write_text(json.dumps(facts))
+    return str(folder)
 
 
-def test_every_failure_is_a_reason():
-    both = failed(ACCURACY, 0.9)
-    both.metric_validations_per_slice.extend(failed(LOSS, 0.6).metric_validations_per_slice)
-    assert [reason.split()[0] for reason in reasons(both)] == ["SparseCategoricalAccuracy", "SparseCategoricalCrossentropy"]
+def test_refusal_is_told_by_what_failed_and_every_check_is_there_with_the_failed_ones_first(tmp_path):
+    found = decision.read(written(tmp_path))
+    assert found.reasons == ("Precision: 0.9000; required: at least 0.95",)
+    assert [each["verdict"] for each in found.checks] == ["failed", "skipped", "passed"]
+    assert found.page == str(tmp_path / "decision.html")
 
 
-def test_change_from_exactly_zero_is_explained():
-    (reason,) = reasons(failed(ACCURACY, 0.96, change=True), {ACCURACY: 0.0})
-    assert reason.endswith("is +0.9600; required at least -0.01, and TFMA accepts no change from exactly 0")
+def test_blessing_is_told_by_what_was_passed(tmp_path):
+    found = decision.read(written(tmp_path, blessed=True, checks=[CHECKS[0], CHECKS[2]]))
+    assert found.reasons == ("AUC: 0.9000; required: at least 0.95",)
 
 
-def test_nothing_to_judge_on_is_a_reason():
-    nothing = validation_result_pb2.ValidationResult()
-    nothing.missing_slices.add()
-    assert reasons(nothing) == ("there were no examples to judge the model on; check the eval split",)
+@pytest.mark.parametrize(("action", "blessed", "words"), [("force", True, "forced live"), ("hold", False, "held back")])
+def test_override_is_told_first(tmp_path, action, blessed, words):
+    found = decision.read(written(tmp_path, blessed=blessed, override={**OVERRIDE, "action": action}))
+    assert found.reasons[0] == f"{words} by Ada Vogel until 2030-01-01T00:00:00+00:00: agreed"
+    assert found.as_json()["override"]["by"] == "Ada Vogel"
 
 
-def test_refusal_without_a_reason_says_so():
-    (reason,) = reasons(validation_result_pb2.ValidationResult())
-    assert reason.startswith("the Evaluator gave neither a blessing nor a reason")
-
-
-def test_blessing_tells_every_check_that_was_passed():
-    passed = validation_result_pb2.ValidationResult(validation_ok=True)
-    decision = decide(GATE, True, passed, {ACCURACY: 0.96, LOSS: 0.1}, {ACCURACY: 0.95, LOSS: 0.2})
-    assert decision.blessed
-    assert decision.reasons == (
-        "SparseCategoricalAccuracy is 0.9600; required at least 0.95",
-        "SparseCategoricalCrossentropy is 0.1000; required at least 0 and at most 0.5",
-        "the change of SparseCategoricalAccuracy is +0.0100; required at least -0.01",
-        "the change of SparseCategoricalCrossentropy is -0.1000; required at most +0.05",
-    )
-
-
-def test_blessing_without_another_served_model_says_that_no_change_was_checked():
-    passed = validation_result_pb2.ValidationResult(validation_ok=True)
-    decision = decide(GATE, True, passed, {ACCURACY: 0.96, LOSS: 0.1}, None)
-    assert decision.reasons[2:] == (
-        "the change of SparseCategoricalAccuracy was not checked: no other model is served to compare with",
-        "the change of SparseCategoricalCrossentropy was not checked: no other model is served to compare with",
-    )
-
-
-@pytest.mark.slow
-def test_metrics_are_the_overall_ones_by_tfmas_names(tmp_path):
-    gate = GateConfig(thresholds={"MeanAbsoluteError": Bounds(max=1)}, slices=(("species",),))
-    config = gates.eval_config(gate, label_key="label", prediction_key="prediction")
-    examples = pd.DataFrame({"label": [0.0, 2.0], "prediction": [1.0, 2.0], "species": ["a", "b"]})
-    tfma.analyze_raw_data(examples, config, output_path=str(tmp_path))
-    assert metrics_of(str(tmp_path), tfma.CANDIDATE_KEY) == {"mean_absolute_error": 0.5, "example_count": 2.0}
-    assert metrics_of(str(tmp_path), tfma.BASELINE_KEY) is None
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"blessed": true, "checks": [{}], "override": null}'])
+def test_decision_that_cannot_be_read_is_no_decision(tmp_path, content):
+    if content is not None:
+        (tmp_path / "decision.json").write_text(content)
+    with pytest.raises(IntegrityError, match="--from DeployGate"):
+        decision.read(str(tmp_path))

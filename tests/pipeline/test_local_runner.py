@@ -95,8 +95,20 @@ def test_refused_command_leaves_no_old_result_to_be_mistaken_for_its_own(runner,
     assert re.fullmatch(line + "\n", runner.error)
     reason = runner.error.removeprefix("error: ").rstrip("\n")
     assert (runner.told["run_id"], runner.told["pushed"], runner.told["nodes"]) == (None, None, [])
-    assert runner.told["decision"] == {"blessed": False, "reasons": [reason]}
+    assert runner.told["decision"] == {"blessed": False, "reasons": [reason], "checks": [], "override": None}
     assert set(runner.told["paths"].values()) == {None}
+
+
+def test_refused_command_is_told_on_the_page_of_a_ci_job_as_well(runner, tmp_path):
+    page = tmp_path / "summary.md"
+    assert runner.run("--set", "train.rounds=none", "--summary", str(page)) == 2
+    assert page.read_text().splitlines()[0] == "## config.yaml: not decided"
+    assert "train.rounds" in page.read_text()
+
+
+def test_result_for_machines_and_for_people_need_two_files(runner):
+    assert runner.run("--json", str(runner.result), "--summary", str(runner.result)) == 2
+    assert runner.error.startswith("error: --summary: expected another file than that of --json")
 
 
 def test_result_is_never_written_over_the_config(runner, tmp_path):
@@ -177,7 +189,8 @@ def test_failed_node_is_one_line_with_the_cause_and_machines_are_told_as_well(ru
     assert re.fullmatch(r"error: ExampleGen failed: .*/headeronly\.csv.*\n", runner.error)
     assert re.fullmatch(r"digits: run \S+, log in \S+\n  ExampleGen +FAILED +\d+\.\d s\n", runner.out)
     assert [(node["id"], node["state"]) for node in runner.told["nodes"]] == [("ExampleGen", "failed")]
-    assert runner.told["decision"] == {"blessed": False, "reasons": [runner.error.removeprefix("error: ").rstrip("\n")]}
+    assert runner.told["decision"]["blessed"] is False
+    assert runner.told["decision"]["reasons"] == [runner.error.removeprefix("error: ").rstrip("\n")]
     assert runner.told["paths"]["log"].startswith(str(runner.root))
     assert "Traceback" in runner.log
 

@@ -47,6 +47,7 @@ def summary(environment: Environment, **changes) -> Summary:
             "tensorboard": f"{root}/digits/FederatedTrainer/model_run/8",
             "report": None,
             "partition": f"{root}/digits/FederatedSplit/federated_examples/5/partition.svg",
+            "decision": f"{root}/digits/DeployGate/decision/9/decision.html",
         },
         "split": "20 clients, 12 to 210 examples (median 61), label divergence 0.21",
     }
@@ -75,6 +76,7 @@ def test_pushed_model_is_told_with_version_reason_and_places(environment):
         "metadata": "pipeline_root/metadata.sqlite",
         "log": "pipeline_root/logs/1.log",
         "TensorBoard": "pipeline_root/digits/FederatedTrainer/model_run/8",
+        "decision": "pipeline_root/digits/DeployGate/decision/9/decision.html",
     }.items():
         assert f"\n  {name:<12} {place}\n" in text
 
@@ -114,6 +116,25 @@ def test_refusal_is_told_with_its_reasons(environment):
     text = as_text(refused(environment), environment)
     assert "  REFUSED: the federated model does not go live; what is served is untouched.\n    Accuracy is 0.9000" in text
     assert "serving models/digits" not in text
+
+
+def test_every_check_is_a_row_of_a_table_below_what_an_override_did(environment):
+    texts = {"what": "AUC on all examples", "observed": "0.5000", "required": "at least 0.95"}
+    judged = {**texts, "forceable": True}
+    checks = (
+        {**judged, "verdict": "failed"},
+        {**judged, "what": "size", "verdict": "passed"},
+        {**texts, "what": "the model's files", "forceable": False, "verdict": "passed"},
+    )
+    decision = Decision(True, ("forced live by Ada Vogel until tomorrow: agreed",), checks, override={"by": "Ada Vogel"})
+    lines = as_text(summary(environment, decision=decision), environment).splitlines()
+    at = lines.index("    forced live by Ada Vogel until tomorrow: agreed")
+    assert [line.split() for line in lines[at + 1 : at + 4]] == [
+        ["observed", "required"],
+        ["failed", "AUC", "on", "all", "examples", "0.5000", "at", "least", "0.95"],
+        ["passed", "size", "0.5000", "at", "least", "0.95"],
+    ]
+    assert lines[at + 4].startswith("    passed  1 safeguards:")
 
 
 @pytest.mark.parametrize("told", [summary, refused])
@@ -158,7 +179,12 @@ def test_machines_get_the_documented_layout(environment):
     told = json.loads(json.dumps(summary(environment).as_json()))
     assert told == {
         "run_id": "1",
-        "decision": {"blessed": True, "reasons": ["Accuracy is 0.9600; required at least 0.95"]},
+        "decision": {
+            "blessed": True,
+            "reasons": ["Accuracy is 0.9600; required at least 0.95"],
+            "checks": [],
+            "override": None,
+        },
         "pushed": {"version": 7, "path": f"{environment.serving_root}/digits/7", "new": True},
         "metrics": {"federated": {"auc": 0.5, "example_count": 369.0}, "baseline": {"auc": 0.75}, "served": None},
         "nodes": [
@@ -169,7 +195,7 @@ def test_machines_get_the_documented_layout(environment):
         "training": None,
         "paths": dict(summary(environment).paths),
     }
-    assert list(told["paths"]) == ["root", "metadata", "log", "tensorboard", "report", "partition"]
+    assert list(told["paths"]) == ["root", "metadata", "log", "tensorboard", "report", "partition", "decision"]
 
 
 def test_metrics_that_json_cannot_say_are_null(environment):
@@ -199,7 +225,7 @@ def with_pusher(environment: Environment, pushed: int) -> list[NodeResult]:
 def test_run_that_fails_after_its_push_tells_of_the_push(environment):
     told = unfinished(environment, "1", with_pusher(environment, 1), "1.log", "internal error: boom").as_json()
     assert told["pushed"] == {"version": 7, "path": "/served/digits/7", "new": True}
-    assert told["decision"] == {"blessed": True, "reasons": ["internal error: boom"]}
+    assert told["decision"] == {"blessed": True, "reasons": ["internal error: boom"], "checks": [], "override": None}
 
 
 def test_run_that_fails_after_a_refused_push_tells_of_none(environment):
@@ -219,7 +245,7 @@ def test_unfinished_run_has_the_same_layout_and_its_reason(environment):
     told = unfinished(environment, "1", NODES, "1.log", "Trainer failed: boom").as_json()
     assert told.keys() == summary(environment).as_json().keys()
     assert told["paths"].keys() == summary(environment).paths.keys()
-    assert told["decision"] == {"blessed": False, "reasons": ["Trainer failed: boom"]}
+    assert told["decision"] == {"blessed": False, "reasons": ["Trainer failed: boom"], "checks": [], "override": None}
     assert told["pushed"] is None
     assert told["metrics"] == {"federated": None, "baseline": None, "served": None}
     assert told["nodes"][-1]["state"] == "failed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -353,3 +354,23 @@ def test_processes_that_publish_at_once_get_a_complete_version_each(tmp_path, mo
 def test_importing_serving_loads_neither_tensorflow_nor_tfx():
     script = "import serving, sys; print([m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'tfx', 'ml_metadata')])"
     assert run_python(script).communicate()[0].strip() == "[]"
+
+
+def test_nothing_is_published_unless_it_is_agreed_while_nobody_else_can_publish(tmp_path, model_dir):
+    source = saved_model(tmp_path / "model")
+
+    class Refused(Exception):
+        pass
+
+    def agreed():
+        lock = os.open(model_dir / ".lock", os.O_RDWR)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(lock)
+        raise Refused
+
+    layout.publish(source, model_dir, now=lambda: 7)
+    (source / "saved_model.pb").write_bytes(b"another model")
+    with pytest.raises(Refused):
+        layout.publish(source, model_dir, agreed=agreed)
+    assert [path.name for path in model_dir.iterdir() if path.name != ".lock"] == ["7"]

@@ -4,67 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from tfx.proto import pusher_pb2
 from tfx.types import standard_artifacts
-from tfx.utils import proto_utils
 
 from components.atomic_pusher.executor import Executor
 from errors import IntegrityError, PushError
-from lineage.digests import tree_digest
+from lineage.digests import file_digest, tree_digest
 from serving import layout
-
-
-class Push:
-    """One model with its blessing, ready to be pushed."""
-
-    def __init__(self, root: Path, model_id: int = 7) -> None:
-        self.model_dir = root / "served" / "digits"
-        self.export = root / str(model_id) / "model" / "Format-Serving"
-        self.model = self.artifact(standard_artifacts.Model, model_id, self.export.parent)
-        (self.export / "variables").mkdir(parents=True)
-        (self.export / "saved_model.pb").write_text(f"graph {model_id}")
-        self.model.set_string_custom_property("digest", tree_digest(self.model.uri))
-        self.blessing = self.artifact(standard_artifacts.ModelBlessing, model_id + 1, root / str(model_id) / "blessing")
-        self.bless(1)
-        self.pushed = self.artifact(standard_artifacts.PushedModel, model_id + 2, root / str(model_id) / "pushed")
-        self.inputs = {"model": [self.model], "model_blessing": [self.blessing]}
-
-    def artifact(self, artifact_type, artifact_id, uri):
-        made = artifact_type()
-        made.id, made.uri = artifact_id, str(uri)
-        uri.mkdir(parents=True)
-        return made
-
-    def bless(self, blessed: int) -> None:
-        self.blessing.set_int_custom_property("blessed", blessed)
-        self.blessing.set_string_custom_property("current_model", self.model.uri)
-        self.blessing.set_int_custom_property("current_model_id", self.model.id)
-        (Path(self.blessing.uri) / "BLESSED").unlink(missing_ok=True)
-        (Path(self.blessing.uri) / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
-
-    def run(self, **properties: str) -> standard_artifacts.PushedModel:
-        filesystem = pusher_pb2.PushDestination.Filesystem(base_directory=str(self.model_dir))
-        destination = proto_utils.proto_to_json(pusher_pb2.PushDestination(filesystem=filesystem))
-        Executor().Do(self.inputs, {"pushed_model": [self.pushed]}, {"push_destination": destination, **properties})
-        return self.pushed
-
-
-@pytest.fixture
-def push(tmp_path):
-    return Push(tmp_path)
-
-
-@pytest.fixture
-def served(tmp_path):
-    """The serving directory with an older model in it; fails the test if anything in it changes."""
-    older = Push(tmp_path, model_id=1)
-    older.run()
-    before = tree_digest(older.model_dir)
-    yield older.model_dir
-    assert tree_digest(older.model_dir) == before
 
 
 def test_blessed_model_is_served_and_recorded(push):
@@ -103,7 +52,7 @@ def test_wiped_serving_directory_is_pushed_to_again(push):
 
 @pytest.mark.usefixtures("served")
 def test_rejected_model_is_recorded_but_not_served(push):
-    push.bless(0)
+    push.decide(passed=False)
     pushed = push.run()
     assert pushed.get_int_custom_property("pushed") == 0
     assert "was not blessed" in pushed.get_string_custom_property("reason")
@@ -133,15 +82,15 @@ def test_one_refusing_gate_of_two_is_enough(push, tmp_path, blessed, infra_bless
     infra.set_int_custom_property("blessed", infra_blessed)
     push.inputs["infra_blessing"] = [infra]
     if not blessed:
-        push.bless(0)
+        push.decide(passed=False)
     assert push.run().get_int_custom_property("pushed") == 0
 
 
 @pytest.mark.usefixtures("served")
 def test_blessing_of_another_model_is_refused(push, tmp_path):
-    push.inputs["model_blessing"] = [Push(tmp_path, model_id=30).blessing]
+    push.inputs["model_blessing"] = [push.another(30, tmp_path / "elsewhere").blessing]
     with pytest.raises(
-        IntegrityError, match=r"is for model 30 .* but the model to push is 7 .*; run again with --from Evaluator\.$"
+        IntegrityError, match=r"is for model 30 .* but the model to push is 7 .*; run again with --from DeployGate\.$"
     ):
         push.run()
 
@@ -155,7 +104,7 @@ def test_blessing_of_the_same_id_at_another_place_is_refused(push):
 
 @pytest.mark.usefixtures("served")
 def test_blessing_set_by_hand_in_ml_metadata_is_refused(push):
-    push.bless(0)
+    push.decide(passed=False)
     push.blessing.set_int_custom_property("blessed", 1)
     with pytest.raises(IntegrityError, match="says blessed=1 in ML Metadata"):
         push.run()
@@ -164,7 +113,8 @@ def test_blessing_set_by_hand_in_ml_metadata_is_refused(push):
 @pytest.mark.usefixtures("served")
 @pytest.mark.parametrize("keep_the_refusal", [True, False])
 def test_blessed_file_dropped_by_hand_is_refused(push, keep_the_refusal):
-    push.bless(0)
+    push.decide(passed=False)
+    push.blessing.set_string_custom_property("digest", "")
     (Path(push.blessing.uri) / "BLESSED").touch()
     if not keep_the_refusal:
         (Path(push.blessing.uri) / "NOT_BLESSED").unlink()
@@ -172,8 +122,142 @@ def test_blessed_file_dropped_by_hand_is_refused(push, keep_the_refusal):
         push.run()
 
 
+def forged(push):
+    """A refusal turned into a blessing by hand, in ML Metadata and in the folder."""
+    push.decide(passed=False)
+    push.blessing.set_int_custom_property("blessed", 1)
+    (Path(push.blessing.uri) / "NOT_BLESSED").rename(Path(push.blessing.uri) / "BLESSED")
+    push.blessing.set_string_custom_property("digest", tree_digest(push.blessing.uri))
+
+
+def forged_with_its_decision(push):
+    forged(push)
+    file = Path(push.decision.uri, "decision.json")
+    file.write_text(file.read_text().replace('"blessed": false', '"blessed": true'))
+
+
+def forged_with_its_decision_and_digest(push):
+    forged_with_its_decision(push)
+    digest = file_digest(Path(push.decision.uri, "decision.json"))
+    push.blessing.set_string_custom_property("decision_digest", digest)
+
+
+def of_the_evaluator_alone(push):
+    push.bless(1)
+
+
+def without_its_decision(push):
+    shutil.rmtree(push.decision.uri)
+
+
+def with_a_cut_decision(push):
+    file = Path(push.decision.uri, "decision.json")
+    file.write_text(file.read_text()[:40])
+
+
+def with_a_decision_on_another_model(push):
+    other = push.another(50)
+    push.bless(1)
+    for name in ("decision_uri", "decision_digest"):
+        push.blessing.set_string_custom_property(name, other.blessing.get_string_custom_property(name))
+    (Path(push.blessing.uri) / "BLESSED").write_text(other.blessing.get_string_custom_property("decision_digest"))
+
+
+def with_a_decision_on_other_bytes(push):
+    (push.export / "saved_model.pb").write_text("better weights")
+    push.model.set_string_custom_property("digest", tree_digest(push.model.uri))
+
+
+FORGERIES = {
+    forged: "expected a decision that says blessed, got a refusal",
+    forged_with_its_decision: "expected the decision with digest .*, got another one",
+    forged_with_its_decision_and_digest: "expected the digest of its decision in the file BLESSED",
+    of_the_evaluator_alone: "expected a decision of DeployGate behind it, got none",
+    without_its_decision: "expected a decision that can be read",
+    with_a_cut_decision: "expected a decision that can be read",
+    with_a_decision_on_another_model: "expected a decision about model 7, got one about model 50",
+    with_a_decision_on_other_bytes: "expected the bytes that were decided on, got others",
+}
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_blessing_without_a_decision_that_says_the_same_is_refused(push, forgery):
+    forgery(push)
+    with pytest.raises(IntegrityError, match=FORGERIES[forgery]) as refused:
+        push.run()
+    assert str(refused.value).endswith("; run again with --from DeployGate.") and "\n" not in str(refused.value)
+
+
+def test_push_is_recorded_with_the_decision_behind_it(push):
+    pushed = push.run()
+    assert pushed.get_string_custom_property("decision_uri") == push.decision.uri
+    assert pushed.get_string_custom_property("decision_digest") == file_digest(Path(push.decision.uri, "decision.json"))
+    assert not pushed.has_custom_property("override")
+
+
+def approval(**changes):
+    expires = datetime.now(timezone.utc) + timedelta(hours=1)
+    said = {
+        "action": "force",
+        "by": "Ada",
+        "reason": "a drill",
+        "expires": expires.isoformat(),
+        "checks": [],
+        "file_sha256": "",
+    }
+    return {**said, **changes}
+
+
+def test_forced_model_is_served_and_recorded_as_forced(push):
+    push.decide(passed=False, override=approval())
+    pushed = push.run()
+    assert pushed.get_int_custom_property("pushed") == 1
+    names = ("override", "override_by", "override_reason")
+    assert [pushed.get_string_custom_property(name) for name in names] == ["force", "Ada", "a drill"]
+    assert pushed.get_string_custom_property("override_until").startswith("20")
+
+
+@pytest.mark.usefixtures("served")
+def test_forced_model_is_not_served_once_the_approval_has_expired(push):
+    push.decide(passed=False, override=approval(expires="2026-01-01T00:00:00+00:00"))
+    pushed = push.run()
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert "expired at 2026-01-01" in pushed.get_string_custom_property("reason")
+
+
+def another_version(push):
+    (push.model_dir / str(2**40)).mkdir()
+    (push.model_dir / str(2**40) / "saved_model.pb").write_text("rolled out by another run")
+
+
+def altered_version(push):
+    (push.model_dir / str(layout.live_version(push.model_dir)) / "saved_model.pb").write_text("altered")
+
+
+def wiped(push):
+    shutil.rmtree(push.model_dir)
+
+
+@pytest.mark.parametrize("change", [another_version, altered_version, wiped])
+def test_model_is_not_pushed_over_another_than_it_was_judged_beside(push, change):
+    push.another(1).run()
+    push.decide()
+    change(push)
+    before = layout.versions(push.model_dir)
+    pushed = push.run()
+    assert (pushed.get_int_custom_property("pushed"), layout.versions(push.model_dir)) == (0, before)
+    assert "what is served has changed since model 7 was judged" in pushed.get_string_custom_property("reason")
+
+
+def test_first_model_is_not_pushed_over_one_that_came_first(push):
+    push.another(1).run()
+    assert "expected nothing, got version" in push.run().get_string_custom_property("reason")
+
+
 @pytest.mark.usefixtures("served")
 def test_both_blessing_files_at_once_are_refused(push):
+    push.bless(1)
     (Path(push.blessing.uri) / "NOT_BLESSED").touch()
     with pytest.raises(IntegrityError, match=r"holds \['BLESSED', 'NOT_BLESSED'\]"):
         push.run()
@@ -184,7 +268,7 @@ def test_both_blessing_files_at_once_are_refused(push):
 def test_emptied_blessing_is_refused_with_the_command_that_makes_it_again(push, blessed, file):
     push.bless(blessed)
     (Path(push.blessing.uri) / file).unlink()
-    with pytest.raises(IntegrityError, match=rf"blessed={blessed} in .* holds \[\]; run again with --from Evaluator\.$"):
+    with pytest.raises(IntegrityError, match=rf"blessed={blessed} in .* holds \[\]; run again with --from DeployGate\.$"):
         push.run()
 
 
@@ -193,7 +277,7 @@ def test_emptied_blessing_is_refused_with_the_command_that_makes_it_again(push, 
 def test_artifact_altered_after_it_was_published_is_refused(push, which):
     push.blessing.set_string_custom_property("digest", tree_digest(push.blessing.uri))
     (push.export / "saved_model.pb" if which == "model" else Path(push.blessing.uri) / "BLESSED").write_text("altered")
-    node = {"model": "FederatedTrainer", "blessing": "Evaluator"}[which]
+    node = {"model": "FederatedTrainer", "blessing": "DeployGate"}[which]
     with pytest.raises(IntegrityError, match=rf"altered after it was published: .*; run again with --from {node}\.$"):
         push.run()
 
@@ -225,6 +309,15 @@ def test_file_in_place_of_the_serving_directory_is_an_error_in_one_line(push):
 def test_nothing_is_pushed_in_a_run_in_which_a_node_failed(push):
     with pytest.raises(PushError, match="got ServedModel, Trainer"):
         Executor().Do(push.inputs, {"pushed_model": [push.pushed]}, {"failed_nodes": "ServedModel, Trainer"})
+
+
+def test_model_without_an_export_is_an_error_in_one_line(push):
+    shutil.rmtree(push.export)
+    (push.export.parent / "notes.txt").write_text("no model")
+    push.model.set_string_custom_property("digest", tree_digest(push.model.uri))
+    push.decide()
+    with pytest.raises(PushError, match="no model to publish"):
+        push.run()
 
 
 def test_missing_destination_is_named(push):

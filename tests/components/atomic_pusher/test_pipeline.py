@@ -1,26 +1,32 @@
 """The Pusher and the served model's Resolver in real TFX pipelines on a real ML Metadata file, run again and again.
 
-The other nodes are tiny: a trainer whose "model" is its parameter's text, and a gate that says what its parameter tells it to.
+The other nodes are tiny: a trainer whose "model" is its parameter's text, and a gate that says what its parameter tells it to,
+in DeployGate's words. DeployGate itself is in `deploy_gate/test_pipeline.py`.
 """
 
 # No `from __future__ import annotations`: TFX reads function components' annotations as objects.
 import re
 import shutil
 import subprocess
+from datetime import datetime, timezone
 from pathlib import Path
 
 import ml_metadata as mlmd
 import pytest
-import tensorflow as tf
 from ml_metadata.proto import metadata_store_pb2
-from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
 from tfx import v1 as tfx
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types.standard_artifacts import Model, ModelBlessing, ModelEvaluation, PushedModel
+from tfx.types.standard_artifacts import Model, ModelBlessing, PushedModel
 
+from components.artifacts import GateDecision
 from components.atomic_pusher import AtomicPusher, ServedModelStrategy
+from components.deploy_gate import recording
+from components.deploy_gate.case import Live
+from components.deploy_gate.decision import Decision
+from components.deploy_gate.observers import FAILED, PASSED, Check
 from errors import IntegrityError, PushError
+from lineage.digests import tree_digest
 from serving import layout
 
 
@@ -35,19 +41,23 @@ def Train(model: OutputArtifact[Model], weights: Parameter[str]):
 def Judge(
     model: InputArtifact[Model],
     blessing: OutputArtifact[ModelBlessing],
-    evaluation: OutputArtifact[ModelEvaluation],
+    decision: OutputArtifact[GateDecision],
     blessed: Parameter[int],
+    model_dir: Parameter[str],
     baseline_model: InputArtifact[Model] = None,
 ):
-    told = {"metrics": metrics_for_slice_pb2.MetricsForSlice(), "validations": validation_result_pb2.ValidationResult()}
-    for name, message in told.items():
-        with tf.io.TFRecordWriter(f"{evaluation.uri}/{name}.tfrecord") as writer:
-            writer.write(message.SerializeToString())
-    blessing.set_int_custom_property("blessed", blessed)
-    blessing.set_string_custom_property("current_model", model.uri)
-    blessing.set_int_custom_property("current_model_id", model.id)
+    live = Live.now(model_dir, model)
+    decided = Decision(
+        decided_at=datetime.now(timezone.utc),
+        model={"id": model.id, "node": "FederatedTrainer", "digest": tree_digest(model.uri)},
+        served=vars(live) if live else None,
+        checks=(Check("told", "Judge", "what it was told", "it", "to pass", PASSED if blessed else FAILED, True),),
+        override=None,
+        approvals=(),
+    )
+    digest = recording.write_decision(decided, decision)
+    recording.write_blessing(decided, blessing, model=model, served=baseline_model, recorded=decision, decision_digest=digest)
     blessing.set_int_custom_property("baseline_model_id", baseline_model.id if baseline_model else 0)
-    (Path(blessing.uri) / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
 
 
 class Run:
@@ -130,9 +140,12 @@ class Pipelines:
         ).with_id("ServedModel")
         late.add_upstream_node(federated)
         served.add_upstream_nodes([federated, late])
-        judge = Judge(model=federated.outputs["model"], baseline_model=served.outputs["model"], blessed=blessed).with_id(
-            "Evaluator"
-        )
+        judge = Judge(
+            model=federated.outputs["model"],
+            baseline_model=served.outputs["model"],
+            blessed=blessed,
+            model_dir=str(self.model_dir),
+        ).with_id("Evaluator")
         filesystem = tfx.proto.PushDestination.Filesystem(base_directory=str(self.model_dir))
         pusher = AtomicPusher(
             model=federated.outputs["model"],
@@ -312,13 +325,15 @@ def test_rerun_of_the_served_model_passes_without_the_one_before_it_if_that_is_g
 
 
 @pytest.mark.parametrize("damage", ["emptied", "cut"])
-def test_nothing_is_pushed_on_an_evaluation_that_cannot_be_read(pipelines, damage):
+def test_nothing_is_pushed_on_a_decision_that_cannot_be_read(pipelines, damage):
     first = pipelines.run("a")
     shutil.rmtree(pipelines.model_dir)
-    folder = Path(first.output("Evaluator", "ModelEvaluation").uri)
+    folder = Path(first.output("Evaluator", GateDecision.TYPE_NAME).uri)
     for file in folder.iterdir():
         file.unlink() if damage == "emptied" else file.write_bytes(file.read_bytes()[:9])
-    with pytest.raises(IntegrityError, match=rf"evaluation at {folder} cannot be read .*; run again with --from Evaluator\.$"):
+    with pytest.raises(
+        IntegrityError, match=r"expected a decision that can be read, got .*; run again with --from DeployGate\.$"
+    ):
         pipelines.run("a")
     assert pipelines.last_run().state("Evaluator") == "CACHED"
     assert layout.versions(pipelines.model_dir) == []

@@ -1,0 +1,78 @@
+"""Non-inferiority by a paired bootstrap: how much worse than the baseline a model is, at worst, with a stated confidence.
+
+Both models answered the same examples, so examples are drawn in pairs: n of n with replacement, many times, and each time the
+difference of the two means is taken. The lower end is the (1 - confidence) quantile of these differences, rounded to the lower
+neighbour: the percentile interval of Efron and Tibshirani 1993 (An Introduction to the Bootstrap, chapters 8 and 13). A model
+is not inferior if even this lower end is no more than the margin below zero (Walker and Nowacki 2011, J Gen Intern Med 26:192).
+As every percentile interval, it promises somewhat too much for less than some dozens of examples.
+
+For many examples the same is had with less work:
+  differences that take few values, as those of accuracies do: how often each value is drawn is multinomial, so these counts are
+    drawn instead. The distribution is the very same.
+  others: examples are put into groups of equal size at random, and groups are drawn. Their means have the same mean, and their
+    variance is the variance of the examples over the size of a group; the standard error is found to 1 % with 10,000 groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Values = NDArray[np.float64]
+
+UNITS = 10_000
+"""The most examples, or groups of them, that are drawn one by one."""
+_FEW = 64
+_CHUNK = 1 << 21  # random indices held at a time: 16 MiB
+
+
+def lower_bound(gains: Values, confidence: float, resamples: int, seed: int, *, relative_to: Values | None = None) -> float:
+    """Returns the lower end of the mean gain, with one-sided confidence.
+
+    Args:
+      gains: float64 [n], by how much the model is better than the baseline on each example; finite, n at least 1.
+      confidence: of the lower end, such as 0.95.
+      resamples: how many times to draw.
+      seed: the same seed gives the same result.
+      relative_to: float64 [n], the baseline's own values; the gain is then taken as a share of their mean's absolute value.
+
+    Returns:
+      The lower end; minus infinity if it is relative to a mean that may be zero.
+    """
+    rng = np.random.default_rng(seed)
+    columns = gains[:, None] if relative_to is None else np.stack([gains, relative_to], axis=1)
+    drawn = np.concatenate(list(_means(columns, resamples, rng)))
+    if relative_to is None:
+        statistic = drawn[:, 0]
+    else:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            statistic = np.where(drawn[:, 1] == 0, np.where(drawn[:, 0] == 0, 0, -np.inf), drawn[:, 0] / np.abs(drawn[:, 1]))
+    return float(np.quantile(statistic, 1 - confidence, method="lower"))
+
+
+def _means(columns: Values, resamples: int, rng: np.random.Generator) -> Iterator[Values]:
+    """Yields float64 [some, columns], the means of resampled examples."""
+    if len(columns) > UNITS:
+        values, counts = np.unique(columns, axis=0, return_counts=True)
+        if len(values) <= _FEW:
+            drawn = rng.multinomial(len(columns), counts / len(columns), size=resamples)
+            yield drawn @ values / len(columns)
+            return
+        columns = _groups(columns, rng)
+    chunk = max(1, _CHUNK // len(columns))
+    for start in range(0, resamples, chunk):
+        picked = rng.integers(len(columns), size=(min(chunk, resamples - start), len(columns)))
+        yield np.stack([column[picked].mean(axis=1) for column in columns.T], axis=1)
+
+
+def _groups(columns: Values, rng: np.random.Generator) -> Values:
+    """Means of UNITS groups of equal size; the few examples that are too many for that are left out, at random."""
+    size = len(columns) // UNITS
+    order = rng.permutation(len(columns))[: size * UNITS]
+    grouped: Values = columns[order].reshape(UNITS, size, -1).mean(axis=1)
+    return grouped

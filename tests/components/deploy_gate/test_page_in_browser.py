@@ -1,0 +1,73 @@
+"""The decision's page in a real browser: what is seen of it, on a wide and on a narrow screen, and that it loads nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from components.deploy_gate import page
+from components.deploy_gate.decision import Decision
+from components.deploy_gate.observers import FAILED, PASSED, Check
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium found; get it with `apt-get install chromium`")
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1000 300"><rect width="1000" height="300"/></svg>'
+# Looks at the page in a frame of a given width and writes down what it sees.
+LOOK = """<body><iframe id="page" src="decision.html" width="{width}" height="900"></iframe><script>
+document.getElementById("page").onload = ({{target}}) => {{
+  const seen = target.contentDocument, root = seen.documentElement;
+  const rows = [...seen.querySelectorAll("tbody tr")].map((row) => row.innerText.replace(/\\s+/g, " "));
+  const heading = seen.querySelector("h1");
+  const facts = {{
+    heading: heading.innerText, colour: getComputedStyle(heading).color, rows,
+    overflow: root.scrollWidth - root.clientWidth, pictures: seen.querySelectorAll("svg").length,
+    loaded: target.contentWindow.performance.getEntriesByType("resource").length,
+  }};
+  document.body.innerHTML = "<pre>" + JSON.stringify(facts).replace(/</g, "\\\\u003c") + "</pre>";
+}};
+</script></body>"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    failed = "SparseCategoricalAccuracy against the centralised baseline"
+    checks = (
+        Check("evaluation/value/Precision", "Evaluator", "Precision on all examples", "0.9512", "at least 0.95", PASSED, True),
+        Check(
+            f"baseline/{'x' * 60}", "PairedEvaluator", failed, "0.5 <b>against</b> 0.97", "worse by at most 0.02", FAILED, True
+        ),
+    )
+    decision = Decision(
+        decided_at=datetime(2026, 6, 1, 12, tzinfo=timezone.utc),
+        model={"id": 7, "node": "FederatedTrainer", "digest": "ab" * 32},
+        served={"version": 3, "digest": "cd" * 32, "same_as_model": False},
+        checks=checks,
+        override=None,
+        approvals=(),
+    )
+    target = tmp_path_factory.mktemp("page")
+    (target / "decision.html").write_text(page.as_html(decision, SVG), encoding="utf-8")
+    return target
+
+
+@pytest.mark.parametrize("width", [1100, 400])
+def test_page_is_readable_at_every_width_and_loads_nothing(folder: Path, width: int) -> None:
+    look = folder / f"look-{width}.html"
+    look.write_text(LOOK.format(width=width), encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--virtual-time-budget=10000"]
+    command = [str(BROWSER), *options, f"--user-data-dir={folder / 'profile'}", "--dump-dom", look.as_uri()]
+    printed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    facts = json.loads(
+        printed.split("<pre>")[1].split("</pre>")[0].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    )
+    assert facts["heading"] == "Model 7 is refused: 1 check failed"
+    assert "failed" in facts["rows"][0] and "0.5 <b>against</b> 0.97" in facts["rows"][0]
+    assert "0.9512" in facts["rows"][1]
+    assert facts["pictures"] == 1
+    assert facts["overflow"] <= 0
+    assert facts["loaded"] == 0
