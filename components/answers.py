@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from components import scores
-from components.federated_trainer.executors.failures import reason
+from components.federated_trainer.executors.failures import reason, text_of
 from errors import ConfigError, DataError
 from modeling import contract
 from modeling.contract import ModelModule
@@ -39,18 +39,22 @@ class Asked(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Labels, and what each model answered: see `components.scores`. problems: model -> why all its answers are NaN."""
+    """Labels, and what each model answered: see `components.scores`. problems: model -> why its answers here are all NaN."""
 
     labels: np.ndarray
     predictions: dict[str, np.ndarray]
     problems: dict[str, str]
 
 
+class _Unable(Exception):
+    """A model cannot answer, for the reason in its text."""
+
+
 class Answers:
     """Asks the models of `asked`; safe to use from several threads.
 
-    A model that cannot answer as the module says is an error. Only the served one, which an older module may have made, is
-    then taken to have answered NaN, and `Batch.problems` says why: it must not keep its successor from being judged.
+    A model that cannot answer as the module says is a finding and no error, whichever it is: it is taken to have answered NaN,
+    and `Batch.problems` says why in one line, without a value of an example. Examples that are wrong themselves are an error.
     """
 
     def __init__(self, asked: Asked) -> None:
@@ -58,18 +62,23 @@ class Answers:
 
         Raises:
           ConfigError: the module is not usable, or is not of the kind.
-          DataError: a model cannot be loaded or has no signature `serve_examples`.
         """
         self._asked, self._module = asked, contract.load(asked.module)
         _check_kind(asked.kind, self._module)
+        self._told: set[str] = set()
         self._problems: dict[str, str] = {}
-        self._signatures = {name: self._load(name, directory) for name, directory in asked.models}
+        self._signatures: dict[str, Any] = {}
+        for name, directory in asked.models:
+            try:
+                self._signatures[name] = _load(name, directory)
+            except _Unable as problem:
+                self._problems[name] = self._noted(name, problem)
 
     def ask(self, serialized: Any) -> Batch:
         """Returns labels and answers of a [n] string tensor of serialized tf.Examples, 0 < n <= batch_size.
 
         Raises:
-          DataError: an example has no usable label, or a model does not answer as the module says.
+          DataError: an example has no usable label.
         """
         import tensorflow as tf
 
@@ -82,33 +91,17 @@ class Answers:
             if name not in problems:
                 try:
                     answer = self._answer(name, filled, width)
-                except DataError as error:
-                    problems[name] = self._excused(name, error)
+                except _Unable as problem:
+                    problems[name] = self._noted(name, problem)
             predictions[name] = np.full([len(labels), width], np.nan, np.float32) if answer is None else answer[: len(labels)]
         return Batch(labels, predictions, problems)
 
-    def _load(self, name: str, directory: str) -> Any:
-        import tensorflow as tf
-
-        try:
-            model = tf.saved_model.load(directory)
-            if SIGNATURE not in model.signatures:
-                raise DataError(f"expected a signature {SIGNATURE} of {_SPOKEN[name]}, found none; train it again.")
-        except DataError as error:
-            self._problems[name] = self._excused(name, error)
-            return None
-        except Exception as error:  # whatever a directory holds
-            loading = DataError(f"{_SPOKEN[name]} cannot be loaded: {reason(str(error))}; train it again.")
-            self._problems[name] = self._excused(name, loading, error)
-            return None
-        return model, model.signatures[SIGNATURE]  # the signature alone would let go of the variables
-
-    def _excused(self, name: str, error: DataError, cause: BaseException | None = None) -> str:
-        """Returns what is wrong with a model that may be wrong; raises it of another."""
-        if name != SERVED:
-            raise error from cause
-        logger.warning("Nothing is measured of %s: %s", _SPOKEN[name], error)
-        return str(error)
+    def _noted(self, name: str, problem: _Unable) -> str:
+        """Returns what is wrong with a model; logs it once, for it may be so on every batch."""
+        if name not in self._told:
+            self._told.add(name)
+            logger.warning("Nothing is measured of %s: %s", _SPOKEN[name], problem)
+        return str(problem)
 
     def _labels(self, serialized: Any) -> np.ndarray:
         import tensorflow as tf
@@ -116,9 +109,10 @@ class Answers:
         key = self._module.label_key
         try:
             labels = tf.io.parse_example(serialized, {key: self._module.features[key]})[key].numpy()
-        except tf.errors.OpError as error:
+        except (tf.errors.OpError, UnicodeDecodeError) as error:  # `from None`: their texts quote examples
             raise DataError(
-                f"expected the label {key!r} in every evaluation example as FEATURES says: {reason(str(error))}; mend the data."
+                f"expected the label {key!r} in every evaluation example as FEATURES says: {reason(text_of(error))}; mend the"
+                " data."
             ) from None
         return scores.usable_labels(self._asked.kind, labels, len(self._module.class_labels or ()))
 
@@ -128,19 +122,39 @@ class Answers:
         key, (_, signature) = self._module.prediction_key, self._signatures[name]
         try:
             outputs = signature(tf.constant(serialized))
-        except tf.errors.OpError as error:  # `from None`: its text quotes examples
-            raise DataError(f"{_SPOKEN[name]} failed on the evaluation examples: {reason(str(error))}.") from None
+        except Exception as error:  # whatever a graph raises; `from None`: its text quotes examples
+            raise _Unable(f"{_SPOKEN[name]} failed on the evaluation examples: {_why(error)}.") from None
         if key not in outputs:
-            raise DataError(f"expected an output {key!r} of {_SPOKEN[name]}, got {', '.join(sorted(outputs))}; train it again.")
+            raise _Unable(f"expected an output {key!r} of {_SPOKEN[name]}, got {', '.join(sorted(outputs))}; train it again.")
         answer, count = outputs[key], len(serialized)
         numeric = answer.dtype.is_floating or answer.dtype.is_integer
         shaped = answer.shape == [count, width] if self._module.class_labels else _one_each(answer.shape, count, width)
         if not (numeric and shaped):
-            raise DataError(
+            raise _Unable(
                 f"expected {key!r} of {_SPOKEN[name]} to be numbers of shape [batch, {width}], got {answer.dtype.name} of shape"
                 f" {_told(answer.shape, count)}; see postprocess() and build_model() of {self._module.name}."
             )
         return np.asarray(tf.cast(answer, tf.float32).numpy().reshape([count, width]))
+
+
+def _load(name: str, directory: str) -> Any:
+    import tensorflow as tf
+
+    try:
+        model = tf.saved_model.load(directory)
+    except Exception as error:  # whatever a directory holds
+        raise _Unable(f"{_SPOKEN[name]} cannot be loaded: {reason(text_of(error))}; train it again.") from error
+    if SIGNATURE not in model.signatures:
+        raise _Unable(f"expected a signature {SIGNATURE} of {_SPOKEN[name]}, found none; train it again.")
+    return model, model.signatures[SIGNATURE]  # the signature alone would let go of the variables
+
+
+def _why(error: Exception) -> str:
+    """What a call of a model says is wrong, without values; the mere kind of what `reason` does not know, not TensorFlow's."""
+    import tensorflow as tf
+
+    known = isinstance(error, (tf.errors.OpError, UnicodeDecodeError))
+    return reason(text_of(error)) if known else f"its call raised {type(error).__name__}"
 
 
 def _one_each(shape: Any, count: int, width: int) -> bool:

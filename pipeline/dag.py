@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfx import v1 as tfx
-from tfx.v1.components import Evaluator, InfraValidator, StatisticsGen
+from tfx.v1.components import InfraValidator, StatisticsGen
 
 from components.atomic_pusher import spec as push
 from components.atomic_pusher.component import AtomicPusher
@@ -22,7 +22,7 @@ from components.federated_evaluator.component import FederatedEvaluator
 from components.federated_split.component import FederatedSplit
 from components.federated_trainer.component import FederatedTrainer
 from components.inferred_schema import InferredSchema
-from components.model_evaluator.component import ModelEvaluator
+from components.model_evaluator.component import ModelEvaluator, ReportingEvaluator
 from components.paired_evaluator.component import PairedEvaluator
 from components.serving_check.component import ServingCheck
 from lineage.digests import code_digest
@@ -196,7 +196,6 @@ def _findings(judges: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
         "serving_report": ("ServingCheck", "serving_report"),
         "paired_scores": ("PairedEvaluator", "paired_scores"),
         "evaluation": ("Evaluator", "evaluation"),
-        "evaluation_blessing": ("Evaluator", "blessing"),
         "client_metrics": ("FederatedEvaluator", "client_metrics"),
         "infra_blessing": ("InfraValidator", "blessing"),
     }
@@ -259,11 +258,11 @@ def _served_model(config: PipelineConfig, environment: Environment, settings: Ma
     )
 
 
-def _baseline_evaluator(config: PipelineConfig, examples: Any, model: Any, module: contract.ModelModule) -> Evaluator:
+def _baseline_evaluator(config: PipelineConfig, examples: Any, model: Any, module: contract.ModelModule) -> ReportingEvaluator:
     """The same metrics on the same examples for the centralised model, which is measured and never blessed."""
     settings = config.gate.settings(gate.kind(module), config.seed)
-    judged_by = gate.eval_config(settings, label_key=module.label_key, prediction_key=module.prediction_key)
-    return Evaluator(examples=examples.outputs["examples"], model=model, eval_config=gate.without_thresholds(judged_by))
+    measured = gate.eval_config(settings, label_key=module.label_key, prediction_key=module.prediction_key)
+    return ReportingEvaluator(examples=examples.outputs["examples"], model=model, eval_config=measured)
 
 
 def _pusher(config: PipelineConfig, environment: Environment, candidate: Any, decision: DeployGate) -> AtomicPusher:

@@ -23,6 +23,9 @@ class Decision:
       reasons: a line per check that decided it: the failed ones of a refusal, the passed ones of a blessing.
       checks: every check as `decision.json` has it: id, judge, what, observed, required, verdict; failed ones first.
       override: who forced or held the model, why and until when; None without.
+      approvals: what became of each approval in the file: action, by, reason, expires, applied, note.
+      digest: the model's, which an approval names.
+      live: the version under which this very model was live already when this was decided; None if it was not.
       folder: the GateDecision's directory, where the same is a page; None if the run came to no decision.
     """
 
@@ -30,6 +33,9 @@ class Decision:
     reasons: tuple[str, ...]
     checks: Sequence[Mapping[str, Any]] = ()
     override: Mapping[str, Any] | None = None
+    approvals: Sequence[Mapping[str, Any]] = ()
+    digest: str | None = None
+    live: int | None = None
     folder: str | None = None
 
     @property
@@ -39,9 +45,13 @@ class Decision:
 
     def as_json(self) -> dict[str, Any]:
         """Returns the documented layout."""
-        override = dict(self.override) if self.override else None
-        checks = [dict(check) for check in self.checks]
-        return {"blessed": self.blessed, "reasons": list(self.reasons), "checks": checks, "override": override}
+        return {
+            "blessed": self.blessed,
+            "reasons": list(self.reasons),
+            "checks": [dict(check) for check in self.checks],
+            "override": dict(self.override) if self.override else None,
+            "approvals": [dict(approval) for approval in self.approvals],
+        }
 
 
 def read(uri: str) -> Decision:
@@ -58,7 +68,16 @@ def read(uri: str) -> Decision:
         )
         deciding = "passed" if found["blessed"] else "failed"
         reasons = [in_words(check) for check in checks if check["verdict"] == deciding]
-        return Decision(found["blessed"], (*_overridden(found["override"]), *reasons), checks, found["override"], uri)
+        return Decision(
+            blessed=found["blessed"],
+            reasons=(*_overridden(found["override"]), *reasons),
+            checks=checks,
+            override=found["override"],
+            approvals=found["approvals"],
+            digest=found["model"]["digest"],
+            live=_live(found["served"]),
+            folder=uri,
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(
             f"expected the gate's decision in {path}, found none that can be read; run again with --from DeployGate."
@@ -68,6 +87,10 @@ def read(uri: str) -> Decision:
 def in_words(check: Mapping[str, Any]) -> str:
     """Returns a check in a line."""
     return f"{check['what']}: {check['observed']}; required: {check['required']}"
+
+
+def _live(served: Mapping[str, Any] | None) -> int | None:
+    return served["version"] if served and served["same_as_model"] else None
 
 
 def _overridden(override: Mapping[str, Any] | None) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ class NodeFailed(FedtfxError):
     """A node did not complete. `cause` is what it raised; a node that TFX failed by itself has what TFX noted as `recorded`."""
 
     def __init__(self, node_id: str, cause: BaseException | None, recorded: str = "") -> None:
-        super().__init__(f"{node_id} failed" if cause else f"{node_id} did not complete: its inputs could not be resolved")
+        super().__init__(f"{node_id} failed" if cause else f"{node_id} did not complete")
         self.node_id = node_id
         self.cause = cause
         self.recorded = recorded

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from components.deploy_gate.page import escaped
+from components.deploy_gate import wording
 from pipeline.metrics import Metrics
 from pipeline.summary import Summary
 
@@ -17,7 +17,7 @@ def as_markdown(name: str, summary: Summary) -> str:
       name: the pipeline's.
       summary: of a run that is over, or that was refused before it began.
     """
-    parts = [f"## {escaped(name)}: {_headline(summary)}", *_metrics(summary.metrics), _checks(summary)]
+    parts = [f"## {wording.markdown(name)}: {_headline(summary)}", *_metrics(summary.metrics), _checks(summary)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -46,9 +46,9 @@ def _cell(values: Metrics, name: str) -> str:
 def _checks(summary: Summary) -> str:
     """What the gate wrote; where it wrote nothing, why."""
     if summary.decision.folder is None:
-        return "\n".join(f"- {escaped(reason)}" for reason in summary.decision.reasons)
+        return "\n".join(f"- {wording.markdown(reason)}" for reason in summary.decision.reasons)
     return Path(summary.decision.folder, "decision.md").read_text(encoding="utf-8").strip()
 
 
 def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(map(escaped, cells))} |"
+    return f"| {' | '.join(map(wording.markdown, cells))} |"

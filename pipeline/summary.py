@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
@@ -10,7 +11,7 @@ import shlex
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from pipeline.metrics import Metrics, metrics_of
 from pipeline.places import shown
 
 logger = logging.getLogger(__name__)
+_WIDTHS = (8, 46, 32, 24)
+"""Of the columns of the table of checks, at most."""
 _MODELS = {"federated": "federated", "centralised": "centralised", "warm_start": "warm-started federated"}
 
 
@@ -129,6 +132,9 @@ def summarise(config: PipelineConfig, environment: Environment, run_id: str, nod
     decision = decisions.read(outputs["DeployGate"]["decision"].uri)
     recorded = outputs["FederatedTrainer"]["model"].custom_properties if federated else {}
     divided = outputs["FederatedSplit"]["federated_examples"].uri if federated else None
+    pushed_model = outputs["Pusher"]["pushed_model"].custom_properties
+    if decision.blessed and not _pushed(pushed_model):  # something changed between decision and push
+        decision = replace(decision, reasons=(pushed_model["reason"].string_value,), checks=())
     found = {
         "tensorboard": outputs["FederatedTrainer" if federated else "Trainer"]["model_run"].uri,
         "partition": os.path.join(divided, "partition.svg") if divided else None,
@@ -137,7 +143,7 @@ def summarise(config: PipelineConfig, environment: Environment, run_id: str, nod
     return Summary(
         run_id=run_id,
         decision=decision,
-        pushed=_pushed(outputs["Pusher"]["pushed_model"].custom_properties),
+        pushed=_pushed(pushed_model),
         metrics=metrics,
         nodes=tuple(nodes),
         paths={**_fixed_paths(environment, log), **found},
@@ -212,24 +218,42 @@ def _verdict(summary: Summary) -> list[str]:
     reasons = [*_checks(summary.decision)] or [f"    {reason}" for reason in summary.decision.reasons]
     model = f"the {_MODELS[summary.mode]} model"
     if summary.pushed is None:
-        return [f"  REFUSED: {model} does not go live; what is served is untouched.", *reasons]
+        return [f"  {_refusal(summary.decision, model)}", *reasons]
+    word = "FORCED LIVE" if summary.decision.override else "BLESSED"
     how = "pushed as" if summary.pushed["new"] else "already served as"
-    return [f"  BLESSED: {model} is {how} version {summary.pushed['version']}.", *reasons]
+    return [f"  {word}: {model} is {how} version {summary.pushed['version']}.", *reasons]
+
+
+def _refusal(decision: Decision, model: str) -> str:
+    """What became of a model that was not pushed; it may have been live before."""
+    word = "HELD BACK" if decision.override and not decision.blessed else "REFUSED"
+    if decision.live is not None:
+        return f"{word}: {model} is not pushed; it was live already as version {decision.live}, and stays live."
+    return f"{word}: {model} does not go live; what is served is untouched."
 
 
 def _checks(decision: Decision) -> Iterator[str]:
     """A row per check, below what an override did; the failed ones first. Safeguards that held are only counted."""
     if decision.checks and decision.override:
         yield f"    {decision.reasons[0]}"
+    for approval in decision.approvals:
+        if not approval["applied"]:
+            yield f"    not applied: {approval['action']} by {approval['by']}: {approval['note']}"
     told = [check for check in decision.checks if check["forceable"] or check["verdict"] != "passed"]
     rows = [[check[key] for key in ("verdict", "what", "observed", "required")] for check in told]
-    if rows:
-        rows.insert(0, ["", "", "observed", "required"])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "    " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from _columns([["", "", "observed", "required"], *rows] if rows else [])
     if held := len(decision.checks) - len(told):
-        yield f"    passed  {held} safeguards: files and findings unaltered, about this model, safe to load, finite numbers"
+        what = "files and findings unaltered, about this model, safe to load, finite numbers"
+        yield f"    {'passed':<8} {held} safeguards: {what}"
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows of a table that is 120 characters wide at most: long cells go on below."""
+    widths = [min(max(map(len, column)), most) for column, most in zip(zip(*rows, strict=True), _WIDTHS, strict=False)]
+    for row in rows:
+        cells = [textwrap.wrap(cell, width) or [""] for cell, width in zip(row, widths, strict=True)]
+        for line in itertools.zip_longest(*cells, fillvalue=""):
+            yield "    " + "  ".join(f"{part:<{width}}" for part, width in zip(line, widths, strict=True)).rstrip()
 
 
 def _privacy(summary: Summary) -> list[str]:
@@ -274,21 +298,31 @@ def _places(summary: Summary, environment: Environment) -> list[str]:
     split = [f"  {'split':<12} {summary.split}; picture in {shown(str(summary.paths['partition']))}"] if summary.split else []
     places = {
         "model": summary.pushed["path"] if summary.pushed else None,
+        "digest": _named_by_approvals(summary),
         "served from": environment.serving_root,
         "decision": summary.paths["decision"],
         "metadata": summary.paths["metadata"],
         "log": summary.paths["log"],
         "TensorBoard": summary.paths["tensorboard"],
     }
-    found = [f"  {name:<12} {shown(place)}" for name, place in places.items() if place]
+    found = [f"  {name:<12} {place if name == 'digest' else shown(place)}" for name, place in places.items() if place]
     return [*split, *_training(summary), *_privacy(summary), *found]
+
+
+def _named_by_approvals(summary: Summary) -> str | None:
+    """The digest of a refused model, as much of it as an approval has to give."""
+    digest = summary.decision.digest
+    return f"{digest[:12]} (what an approval of this model names)" if digest and summary.pushed is None else None
 
 
 def _next(summary: Summary) -> list[str]:
     if summary.pushed is None:
         logs = shown(str(summary.paths["tensorboard"]))
         what = "epochs" if summary.mode == "centralised" else "rounds"
-        return [f"  Next: look at the {what} with", f"    {_command('tensorboard', '--logdir', logs)}"]
+        return [
+            f"  Next: open the decision in a browser, or look at the {what} with",
+            f"    {_command('tensorboard', '--logdir', logs)}",
+        ]
     model = shown(summary.pushed["path"])
     return [
         "  Next: see what the served model answers to with",

@@ -56,15 +56,16 @@ class Executor(stock_executor.Executor):
             facts = _refused(reason)
         else:
             export = self.GetModelPath({keys.MODEL_KEY: [model]})
-            digest = digest_of(
-                export
-            )  # before the decision is held against the model: what changes after it is found by either
+            # Before the decision is held against the model: bytes that change after this are found by one of the two.
+            digest = digest_of(export)
             decision = binding.bound(blessing, model)
             facts = {**_publish(decision, model, export, digest, destination), **decision.facts()}
         _record(artifact_utils.get_single_instance(output_dict[keys.PUSHED_MODEL_KEY]), {spec.MODEL_ID: model.id, **facts})
 
 
-def _publish(decision: binding.Bound, model: artifact.Artifact, export: str, digest: str, destination: str) -> dict[str, Any]:
+def _publish(
+    decision: binding.Bound, model: artifact.Artifact, export: str, digest: str | None, destination: str
+) -> dict[str, Any]:
     """Copies what was decided on and nothing else, and only over what it was decided beside."""
 
     def agreed() -> None:
@@ -72,7 +73,7 @@ def _publish(decision: binding.Bound, model: artifact.Artifact, export: str, dig
             raise _Outdated(outdated)
 
     try:
-        return _pushed(layout.publish(export, destination, expected_digest=digest, agreed=agreed))
+        return _pushed(layout.publish(export, destination, expected_digest=digest or "", agreed=agreed))
     except _Outdated as outdated:
         return _refused(str(outdated))
 

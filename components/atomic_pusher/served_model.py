@@ -105,7 +105,7 @@ class ServedModelStrategy(resolver.ResolverStrategy):
             return
         raise IntegrityError(
             f"version {version} in {self._model_dir} is served, but the new model cannot be compared with it: {reason}; "
-            f"{remedy}, or accept one model without comparison with --set gate.change={{}}."
+            f"{remedy}, or accept one model without comparison: --set gate.change={{}}, and no such bound on slices or clients."
         )
 
 

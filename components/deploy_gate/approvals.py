@@ -24,7 +24,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import yaml
@@ -44,7 +44,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)")
 class Approval:
     """One entry of the file.
 
-    model: the first digits of a model's digest, or `any`. expires: with time zone. checks: ids of the failed checks that alone
+    model: the first digits of a model's digest, or `any`. expires: in UTC. checks: ids of the failed checks that alone
     may be overridden; None: any that can be. file_sha256: of the file that it was read from.
     """
 
@@ -81,13 +81,17 @@ def load(path: str | os.PathLike[str]) -> list[Approval]:
     if len(content) > _LARGEST:
         raise ConfigError(f"{path}: expected at most {_LARGEST:,} bytes of approvals, got more; remove what has expired.")
     tree = _parse(content, str(path))
+    if tree is None:
+        raise ConfigError(f"{path}: the file is empty; write `approvals: []` for none.")
     if not isinstance(tree, dict) or set(tree) != {"approvals"}:
         raise ConfigError(
             f"{path}: expected the one key 'approvals' with a list, got something else; 'approvals: []' for none."
         )
-    entries = tree["approvals"] or []
+    entries = tree["approvals"]
     if not isinstance(entries, list):
-        raise ConfigError(f"{path}: approvals: expected a list of approvals, got something else; begin each with '- action:'.")
+        raise ConfigError(
+            f"{path}: approvals: expected a list of approvals, got something else; begin each with '- action:', or write []."
+        )
     sha256 = hashlib.sha256(content).hexdigest()
     return [_approval(entry, f"{path}: approvals[{number}]", sha256) for number, entry in enumerate(entries)]
 
@@ -162,14 +166,15 @@ def _model(value: str, action: str, where: str) -> str:
     if _DIGEST.fullmatch(value) or (action == HOLD and value == ANY):
         return value
     also = f", or {ANY}" if action == HOLD else ""
-    raise ConfigError(f"{where}: model: expected 12 to 64 hex digits of the model's digest{also}, got {_shown(value)}.")
+    only = f" ({ANY} is only for {HOLD})" if value == ANY else ""
+    raise ConfigError(f"{where}: model: expected 12 to 64 hex digits of the model's digest{also}, got {_shown(value)}{only}.")
 
 
 def _time(value: str, where: str) -> datetime:
     try:
         if _TIME.fullmatch(value):
-            return datetime.fromisoformat(value.replace("Z", "+00:00"))
-    except ValueError:  # the 30th of February
+            return datetime.fromisoformat(value.replace("Z", "+00:00")).astimezone(timezone.utc)
+    except (ValueError, OverflowError):  # the 30th of February; a time that in UTC is in no year from 1 to 9999
         pass
     raise ConfigError(
         f"{where}: expires: expected a time with its zone, such as 2026-12-01T12:00:00+01:00, got {_shown(value)}."

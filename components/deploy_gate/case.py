@@ -54,7 +54,6 @@ class Case:
       findings: judge -> its finding; judges without one are not in it.
       served: the Model to compare with; None if none was resolved.
       live: what is served now; None if nothing is.
-      evaluation_blessing: the Evaluator's ModelBlessing, if there is one.
       infra_blessing: the InfraValidator's InfraBlessing, if there is one.
       failed_nodes: ids of the nodes of this run that failed, as text.
       approvals_problem: why the file of approvals cannot be read; empty if it can, or if there is none.
@@ -67,7 +66,6 @@ class Case:
     findings: Mapping[str, types.Artifact]
     served: types.Artifact | None = None
     live: Live | None = None
-    evaluation_blessing: types.Artifact | None = None
     infra_blessing: types.Artifact | None = None
     failed_nodes: str = ""
     approvals_problem: str = ""

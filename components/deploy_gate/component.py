@@ -43,7 +43,6 @@ class DeployGate(base_component.BaseComponent):
         state_dir: str = "",
         approvals: str = "",
         evaluation: types.BaseChannel | None = None,
-        evaluation_blessing: types.BaseChannel | None = None,
         serving_report: types.BaseChannel | None = None,
         paired_scores: types.BaseChannel | None = None,
         client_metrics: types.BaseChannel | None = None,
@@ -61,7 +60,6 @@ class DeployGate(base_component.BaseComponent):
           state_dir: folder that holds `privacy/` with the ledgers of the trainings; empty: the model's own figure counts.
           approvals: file of approvals, see `approvals.py`; empty: nobody may override.
           evaluation: the Evaluator's ModelEvaluation.
-          evaluation_blessing: the Evaluator's ModelBlessing.
           serving_report: ServingCheck's ServingReport.
           paired_scores: PairedEvaluator's PairedScores.
           client_metrics: FederatedEvaluator's ClientMetrics.
@@ -74,7 +72,6 @@ class DeployGate(base_component.BaseComponent):
         requirements(settings, judges)
         inputs = {
             spec.EVALUATION_KEY: evaluation,
-            spec.EVALUATION_BLESSING_KEY: evaluation_blessing,
             spec.SERVING_REPORT_KEY: serving_report,
             spec.PAIRED_SCORES_KEY: paired_scores,
             spec.CLIENT_METRICS_KEY: client_metrics,

@@ -23,11 +23,11 @@ class Decision:
 
     Attributes:
       decided_at: UTC.
-      model: id, node and digest.
+      model: id, name under which it is served, node and digest.
       served: version, digest and same_as_model of what is served; None if nothing is.
       checks: in the order of the requirements.
       override: the approval that made the decision differ from the checks, or held it; None if none did.
-      approvals: what became of each approval that is about this model.
+      approvals: what became of each approval of the file.
     """
 
     decided_at: datetime
@@ -85,12 +85,11 @@ def decide(
     Args:
       checks: one for every requirement.
       approvals: of the file of approvals.
-      model: id, node and digest of the model under test.
+      model: of the model under test; see Decision.
       served: what is served now; see Decision.
       now: the time, with time zone, by which approvals expire.
     """
-    about = [approval for approval in approvals if approval.is_about(model["digest"])]
-    notes = [(approval, _note(approval, checks, now)) for approval in about]
+    notes = [(approval, _note(approval, model["digest"], checks, now)) for approval in approvals]
     able = sorted((approval for approval, note in notes if not note), key=lambda approval: approval.action != HOLD)
     applied = able[0] if able else None
     return Decision(
@@ -103,8 +102,10 @@ def decide(
     )
 
 
-def _note(approval: Approval, checks: Sequence[Check], now: datetime) -> str:
+def _note(approval: Approval, digest: str, checks: Sequence[Check], now: datetime) -> str:
     """Why an approval is not applied; empty if it can be."""
+    if not approval.is_about(digest):  # told all the same: somebody may have meant this model
+        return f"names another model than {digest[:12]}" if digest else "names a model, and this one cannot be read"
     if approval.expired(now):
         return f"expired at {approval.expires.isoformat()}"
     if approval.action == HOLD:

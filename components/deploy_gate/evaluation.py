@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from tfx.components.evaluator import constants
-
+from components.answers import CANDIDATE, SERVED
 from components.deploy_gate import metric_names, wording
 from components.deploy_gate.case import Case, NotApplicable, Unknown
-from components.deploy_gate.observed import SINGLE, Observed, room, within
+from components.deploy_gate.observed import SINGLE, Observed, room, settled, within
 from components.deploy_gate.requirements import EVALUATOR, Requirement
+from components.model_evaluator.spec import NOT_EVALUATED_FILE
 
-_NOT_EVALUATED_FILE = "not_evaluated.json"
-_CANDIDATE, _SERVED = "candidate", "served"
 _EXAMPLES = "example_count"
 _SHOWN = 3
 
@@ -38,27 +37,18 @@ class Evaluation(NamedTuple):
 
 
 class Item(NamedTuple):
-    """One value of a requirement: where it was measured, the value, and its rounding error."""
+    """One value of a requirement, and where it was measured; a limit itself, if rounding alone sets it apart from that."""
 
     where: str
     value: float
-    slack: float
 
 
-def blessing(requirement: Requirement, case: Case) -> Observed:
-    """The Evaluator's verdict by its own thresholds, which is written down twice and must be about this model."""
-    found = case.evaluation_blessing
-    if found is None:
-        return Observed(False, "there is no blessing of the Evaluator")
-    about = found.get_int_custom_property(constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY)
-    if about != case.model.id:
-        return Observed(False, f"it is about model {about}, not about model {case.model.id}")
-    blessed = found.get_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY) == constants.BLESSED_VALUE
-    names = (constants.BLESSED_FILE_NAME, constants.NOT_BLESSED_FILE_NAME)
-    files = [name for name in names if os.path.exists(os.path.join(found.uri, name))]
-    if files != [names[0 if blessed else 1]]:
-        return Observed(False, f"ML Metadata says blessed={int(blessed)}, the files {' and '.join(files) or 'nothing'}")
-    return Observed(blessed, "blessed" if blessed else "not blessed")
+def made(requirement: Requirement, case: Case) -> Observed:
+    """Whether the model was analysed at all, on how many examples: without any, no limit of the others says anything."""
+    if reason := _not_evaluated(str(case.folder(EVALUATOR))):
+        return Observed(False, f"not made: {reason}")
+    examples = _count(_evaluation(case).slices.get((), {}), "all slices")
+    return Observed(examples >= 1, wording.count(round(examples), "example"))
 
 
 def overall(requirement: Requirement, case: Case) -> Observed:
@@ -70,22 +60,44 @@ def overall(requirement: Requirement, case: Case) -> Observed:
 
 
 def sliced(requirement: Requirement, case: Case) -> Observed:
-    """The same on every slice by some features that has enough examples; the worst is shown."""
-    look, limit = _look(requirement, case), requirement.limit
-    features = tuple(sorted(limit["features"]))
-    found = {key: models for key, models in _evaluation(case).slices.items() if key and _features(key) == features}
-    if not found:
-        raise Unknown(f"not known: no evaluation example has {' and '.join(features)}")
-    large = {key: models for key, models in found.items() if _large_enough(models, limit["min_examples"])}
+    """The same on every slice by some features that has enough examples; the worst is shown.
+
+    Examples that lack a feature are on no slice. They are told, and too many of them fail, as nobody judged them.
+    """
+    look, limit, slices = _look(requirement, case), requirement.limit, _evaluation(case).slices
+    found, least = _cut(slices, limit["features"]), limit["min_examples"]
+    counts = {key: _count(models, "a slice") for key, models in found.items()}
+    covered = _coverage(_count(slices.get((), {}), "all slices"), sum(counts.values()), limit)
+    large = {key: models for key, models in found.items() if counts[key] >= least}
     left_out = len(found) - len(large)
-    small = f"{wording.count(left_out, 'slice')} with fewer than {wording.count(limit['min_examples'], 'example')}"
+    small = f"{wording.count(left_out, 'slice')} with fewer than {wording.count(least, 'example')}"
     if not large:
-        raise NotApplicable(f"all there is: {small}")
+        text = f"all there is: {small}{covered.text}"
+        if covered.passed:
+            raise NotApplicable(text)
+        return Observed(False, text)
     items = [item for key, models in sorted(large.items()) for item in look(models, _named(key))]
     judged = _judged(items, requirement)
-    return Observed(
-        judged.passed, judged.text + f"; {wording.count(len(large), 'slice')}" + (f", and {small}" * bool(left_out))
-    )
+    text = f"{judged.text}; {wording.count(len(large), 'slice')}{f', and {small}' if left_out else ''}{covered.text}"
+    return Observed(judged.passed and covered.passed, text)
+
+
+def _cut(slices: Mapping[Slice, Mapping[str, Values]], features: list[str]) -> dict[Slice, Mapping[str, Values]]:
+    """The slices by these features, in whatever order they are given; at least one."""
+    by = tuple(sorted(features))
+    found = {key: models for key, models in slices.items() if key and _features(key) == by}
+    if not found:
+        raise Unknown(f"not known: no evaluation example has {' and '.join(by)}")
+    return found
+
+
+def _coverage(examples: float, on_slices: float, limit: Mapping[str, Any]) -> Observed:
+    """Whether the examples that are on no slice are fewer than a slice must have to be judged."""
+    features = " and ".join(limit["features"])
+    if on_slices > examples:  # then some may be on none as well, but nobody can tell
+        return Observed(True, f"; some examples have several values of {features}")
+    told = f"; {on_slices:,.0f} of {wording.count(round(examples), 'example')} have a value of {features}"
+    return Observed(examples - on_slices < limit["min_examples"], told if on_slices < examples else "")
 
 
 def _look(requirement: Requirement, case: Case) -> Callable[[Mapping[str, Values], str], Iterator[Item]]:
@@ -100,13 +112,13 @@ def _look(requirement: Requirement, case: Case) -> Callable[[Mapping[str, Values
 
 
 def _values(models: Mapping[str, Values], where: str, names: set[str], limit: Mapping[str, Any]) -> Iterator[Item]:
-    for key, value in _of(models, _CANDIDATE, names, limit, where).items():
-        yield Item(_place(key, where), value, 0.0)
+    for key, value in _of(models, CANDIDATE, names, limit, where).items():
+        yield Item(_place(key, where), settled(value, limit))
 
 
 def _changes(models: Mapping[str, Values], where: str, names: set[str], limit: Mapping[str, Any]) -> Iterator[Item]:
     """Candidate minus served. The metrics are in single precision, so a difference is known to their last bits only."""
-    candidate, served = (_of(models, model, names, limit, where) for model in (_CANDIDATE, _SERVED))
+    candidate, served = (_of(models, model, names, limit, where) for model in (CANDIDATE, SERVED))
     if candidate.keys() != served.keys():
         raise Unknown(f"not known: {limit['metric']} of the served model has other values{where and ' ' + where}")
     for key, value in candidate.items():
@@ -115,19 +127,19 @@ def _changes(models: Mapping[str, Values], where: str, names: set[str], limit: M
         if limit.get("relative") and change and not was:
             raise Unknown(f"not known: the served model's {limit['metric']} is 0{where and ' ' + where}, a share of it is not")
         scale = abs(was) if limit.get("relative") and was else 1.0
-        yield Item(_place(key, where), change / scale, error / scale)
+        yield Item(_place(key, where), settled(change / scale, limit, error / scale))
 
 
 def _of(models: Mapping[str, Values], model: str, names: set[str], limit: Mapping[str, Any], where: str) -> dict[Key, float]:
     """The values of one metric of one model; all of them finite, at least one."""
     found = {key: value for key, value in models.get(model, {}).items() if key.name in names}
-    place = f"{where and ' ' + where}{' for the served model' if model == _SERVED else ''}"
+    place = f"{where and ' ' + where}{' for the served model' if model == SERVED else ''}"
     if not found:
         raise Unknown(f"not known: the evaluation has no {limit['metric']}{place}")
     if any(value is None for value in found.values()):
         raise Unknown(f"not known: {limit['metric']} is not a single number{place}")
     for value in found.values():
-        if value - value != 0:  # NaN or infinite
+        if not math.isfinite(value):
             raise Unknown(f"{limit['metric']} is {value}{place}: not a finite number")
     return found
 
@@ -135,7 +147,7 @@ def _of(models: Mapping[str, Values], model: str, names: set[str], limit: Mappin
 def _judged(items: list[Item], requirement: Requirement) -> Observed:
     """All values must lie within the limit. Shows those that do not, or the one that is nearest to it."""
     limit, signed = requirement.limit, requirement.id.split("/")[-2] == "change"
-    failed = [item for item in items if not within(item.value, limit, item.slack)]
+    failed = [item for item in items if not within(item.value, limit)]
     items = sorted(failed or items, key=lambda item: room(item.value, limit))
     shown = items[: _SHOWN if failed else 1]
     text = ", ".join(_shown(item, limit, signed) for item in shown)
@@ -153,13 +165,11 @@ def _place(key: Key, where: str) -> str:
     return f"({wording.one_line(key.rest, 60)}) {where}".strip() if key.rest else where
 
 
-def _large_enough(models: Mapping[str, Values], least: int) -> bool:
-    if least <= 1:
-        return True
-    counts = [value for key, value in models.get(_CANDIDATE, {}).items() if key.name == _EXAMPLES]
-    if not counts or counts[0] is None:
-        raise Unknown("not known: the evaluation does not count the examples of a slice")
-    return bool(counts[0] >= least)
+def _count(models: Mapping[str, Values], where: str) -> float:
+    counts = [value for key, value in models.get(CANDIDATE, {}).items() if key.name == _EXAMPLES]
+    if len(counts) != 1 or counts[0] is None or not math.isfinite(counts[0]):
+        raise Unknown(f"not known: the evaluation does not count the examples of {where}")
+    return float(counts[0])
 
 
 def _features(key: Slice) -> tuple[str, ...]:
@@ -181,27 +191,32 @@ def read(uri: str) -> Evaluation:
     """Reads the metrics in a ModelEvaluation's directory.
 
     Raises:
-      Unknown: the model was not evaluated, or the files cannot be read.
+      Unknown: the model was not evaluated, the files cannot be read, or a slice is in them twice.
     """
     import tensorflow_model_analysis as tfma
 
     if reason := _not_evaluated(uri):
         raise Unknown(f"not evaluated: {reason}")
-    names = {tfma.CANDIDATE_KEY: _CANDIDATE, "": _CANDIDATE, tfma.BASELINE_KEY: _SERVED}
+    names = {tfma.CANDIDATE_KEY: CANDIDATE, "": CANDIDATE, tfma.BASELINE_KEY: SERVED}
     slices: dict[Slice, dict[str, dict[Key, Any]]] = {}
     try:
         for metrics in tfma.load_metrics(uri):
-            models = slices.setdefault(_slice(metrics.slice_key), {})
+            key = _slice(metrics.slice_key)
+            if key in slices:
+                raise Unknown(f"not known: the evaluation has {_spelled(key)} twice")
+            models = slices.setdefault(key, {})
             for item in metrics.metric_keys_and_values:
                 if not item.key.is_diff and item.key.model_name in names:
                     models.setdefault(names[item.key.model_name], {})[_key(item.key)] = _value(item.value)
+    except Unknown:
+        raise
     except Exception as error:  # whatever TensorFlow's reader or protobuf's parser makes of damaged bytes
         raise Unknown(f"not known: the evaluation cannot be read ({type(error).__name__})") from error
     return Evaluation(slices)
 
 
 def _not_evaluated(uri: str) -> str | None:
-    path = os.path.join(uri, _NOT_EVALUATED_FILE)
+    path = os.path.join(uri, NOT_EVALUATED_FILE)
     if not os.path.exists(path):
         return None
     try:
@@ -217,7 +232,11 @@ def _slice(slice_key: Any) -> Slice:
 
 
 def _text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def _spelled(key: Slice) -> str:
+    return ", ".join(f"{feature}={wording.one_line(value, 40)}" for feature, value in key) or "the metrics on all examples"
 
 
 def _key(key: Any) -> Key:

@@ -13,12 +13,13 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
 from components import evidence
-from components.deploy_gate import page, picture, recording, spec
+from components.deploy_gate import page, picture, recording, spec, wording
 from components.deploy_gate.approvals import Approval, load
 from components.deploy_gate.case import Case, Live
 from components.deploy_gate.decision import Decision, decide
 from components.deploy_gate.observers import FAILED, judge
 from components.deploy_gate.requirements import CLIENTS, EVALUATOR, PAIRED, SERVING, requirements
+from components.federated_evaluator.report import PICTURE_FILE
 from components.uncached_driver import FAILED_NODES
 from errors import ConfigError
 
@@ -49,7 +50,12 @@ class Executor(base_executor.BaseExecutor):
         decision = decide(
             judge(required, case),
             approvals,
-            model={"id": case.model.id, "node": case.model_node, "digest": case.model_digest or ""},
+            model={
+                "id": case.model.id,
+                "name": wording.one_line(Path(exec_properties[spec.MODEL_DIR_KEY]).name),
+                "node": case.model_node,
+                "digest": case.model_digest or "",
+            },
             served=None if live is None else vars(live),
             now=datetime.now(timezone.utc),
         )
@@ -77,7 +83,6 @@ def _case(inputs: _Artifacts, properties: dict[str, Any], approvals_problem: str
         findings={judge_id: finding for judge_id, finding in found.items() if finding is not None},
         served=evidence.only(inputs, spec.SERVED_KEY),
         live=Live.now(properties[spec.MODEL_DIR_KEY], model),
-        evaluation_blessing=evidence.only(inputs, spec.EVALUATION_BLESSING_KEY),
         infra_blessing=evidence.only(inputs, spec.INFRA_BLESSING_KEY),
         failed_nodes=properties.get(FAILED_NODES) or "",
         approvals_problem=approvals_problem,
@@ -97,10 +102,13 @@ def _picture(case: Case) -> str | None:
     """Of the clients, if it is part of a finding that counts."""
     if case.problem(CLIENTS):
         return None
-    return picture.safe(Path(case.findings[CLIENTS].uri, picture.CLIENTS_PICTURE))
+    return picture.safe(Path(case.findings[CLIENTS].uri, PICTURE_FILE))
 
 
 def _log(decision: Decision) -> None:
-    logger.info("%s (%s)", page.headline(decision), page.counts(decision))
-    for check in decision.with_verdict(FAILED):
-        logger.warning("Failed: %s: %s; required: %s", check.what, check.observed, check.required)
+    """One line: the decision itself, and the summary of the run, have what was observed and required."""
+    model = f"Model {decision.model['id']} of {decision.model['name']}"
+    failed = [check.id for check in decision.with_verdict(FAILED)]
+    why = f": {wording.count(len(failed), 'check')} failed: {', '.join(failed)}" if failed else ""
+    level = logging.INFO if decision.blessed and not failed else logging.WARNING
+    logger.log(level, "%s %s%s", model, page.verdict(decision), why)

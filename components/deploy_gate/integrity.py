@@ -43,7 +43,7 @@ def evidence(requirement: Requirement, case: Case) -> Observed:
 def first_deploy(requirement: Requirement, case: Case) -> Observed:
     """Whether something is served, or need not be."""
     if case.live is None:
-        return Observed(requirement.limit["setting"] == "allow", "nothing is served yet")
+        return Observed(requirement.limit["setting"] == "allow", "none yet")
     return Observed(True, f"version {case.live.version}{', this very model' if case.live.same_as_model else ''}")
 
 

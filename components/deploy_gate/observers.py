@@ -45,7 +45,7 @@ OBSERVERS: dict[str, Callable[[Requirement, Case], Observed]] = {
     "constant": paired.constant,
     "baseline": paired.baseline,
     "evaluation": evaluation.overall,
-    "evaluation/blessing": evaluation.blessing,
+    "evaluation/made": evaluation.made,
     "slice": evaluation.sliced,
     "clients": clients.observe,
     "privacy": training.privacy,

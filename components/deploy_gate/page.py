@@ -13,7 +13,7 @@ from components.deploy_gate.observers import FAILED, PASSED, SKIPPED, Check
 _TEMPLATE = "decision.html"
 _WORST_FIRST = (FAILED, SKIPPED, PASSED)
 _MARKS = {FAILED: "❌", PASSED: "✅", SKIPPED: "⚪"}
-_MARKDOWN = "\\`*_[]<>|~&"
+_WARNING = "⚠️"
 
 
 def as_html(decision: Decision, picture: str | None = None) -> str:
@@ -42,8 +42,13 @@ def as_html(decision: Decision, picture: str | None = None) -> str:
 
 def as_markdown(decision: Decision) -> str:
     """Returns a headline, what is served, overrides and a table of checks, the failed ones first."""
-    lines = [f"### {_MARKS[PASSED if decision.blessed else FAILED]} {escaped(headline(decision))}", "", _facts(decision), ""]
-    lines += [f"> {escaped(line)}  " for line in approval_lines(decision)]
+    lines = [
+        f"### {_mark(decision)} {wording.markdown(headline(decision))}",
+        "",
+        _facts(decision),
+        "",
+    ]
+    lines += [f"> {wording.markdown(line)}  " for line in approval_lines(decision)]
     lines += ["", "| | Check | Observed | Required | By |", "|---|---|---|---|---|"]
     lines += map(_row, _judged(decision))
     if safeguards := _safeguards(decision):
@@ -53,16 +58,21 @@ def as_markdown(decision: Decision) -> str:
 
 
 def headline(decision: Decision) -> str:
-    """Returns the verdict in a sentence."""
-    model = f"Model {decision.model['id']}"
-    failed = decision.with_verdict(FAILED)
+    """Returns the verdict in a sentence, by the name under which the model is served."""
+    said = f"{decision.model['name']}: model {decision.model['id']} {verdict(decision)}"
+    failed = len(decision.with_verdict(FAILED))
     if decision.override is None:
-        return (
-            f"{model} may go live" if decision.blessed else f"{model} is refused: {wording.count(len(failed), 'check')} failed"
-        )
+        return said if decision.blessed else f"{said}, {wording.count(failed, 'check')} failed"
     if decision.blessed:
-        return f"{model} is forced live over {wording.count(len(failed), 'failed check')}"
-    return f"{model} is held back" + ("" if decision.passed else f"; {wording.count(len(failed), 'check')} failed as well")
+        return f"{said} over {wording.count(failed, 'failed check')}"
+    return said if decision.passed else f"{said}, {wording.count(failed, 'check')} failed as well"
+
+
+def verdict(decision: Decision) -> str:
+    """Returns what becomes of the model."""
+    if decision.override is None:
+        return "may go live" if decision.blessed else "is refused"
+    return "is forced live" if decision.blessed else "is held back"
 
 
 def counts(decision: Decision) -> str:
@@ -71,7 +81,7 @@ def counts(decision: Decision) -> str:
 
 
 def approval_lines(decision: Decision) -> Iterator[str]:
-    """Yields a line for each approval that is about the model: who, why, until when, and what became of it."""
+    """Yields a line for each approval: who, why, until when, and what became of it."""
     for approval in decision.approvals:
         what = (
             {"force": "Forced", "hold": "Held"}[approval["action"]]
@@ -94,11 +104,16 @@ def served_text(decision: Decision) -> str:
     return f"version {decision.served['version']}{', this very model' if decision.served['same_as_model'] else ''}"
 
 
+def _mark(decision: Decision) -> str:
+    """A decision that a person made is neither of the two that the checks make."""
+    return _WARNING if decision.override else _MARKS[PASSED if decision.blessed else FAILED]
+
+
 def _facts(decision: Decision) -> str:
     digest = (decision.model["digest"] or "unreadable")[:12]
-    made_by, served = escaped(decision.model["node"]), escaped(served_text(decision))
-    decided = escaped(when(decision.decided_at.isoformat()))
-    return f"{escaped(counts(decision))} · model `{digest}` of {made_by} · served: {served} · decided {decided}"
+    made_by, served = wording.markdown(decision.model["node"]), wording.markdown(served_text(decision))
+    decided = wording.markdown(when(decision.decided_at.isoformat()))
+    return f"{wording.markdown(counts(decision))} · model `{digest}` of {made_by} · served: {served} · decided {decided}"
 
 
 def _judged(decision: Decision) -> list[Check]:
@@ -114,9 +129,4 @@ def _safeguards(decision: Decision) -> list[Check]:
 
 def _row(check: Check) -> str:
     cells = (_MARKS[check.verdict], check.what, check.observed, check.required, check.judge)
-    return f"| {' | '.join(map(escaped, cells))} |"
-
-
-def escaped(text: str) -> str:
-    """Returns text that Markdown leaves as it is: no table, HTML or formatting can be made with it."""
-    return " ".join("".join(f"\\{char}" if char in _MARKDOWN else char for char in text).split())
+    return f"| {' | '.join(map(wording.markdown, cells))} |"

@@ -9,7 +9,6 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-CLIENTS_PICTURE = "clients.svg"
 _NAMESPACE = "http://www.w3.org/2000/svg"
 _ELEMENTS = {
     "svg",

@@ -24,6 +24,8 @@ SERVING, EVALUATOR, PAIRED, CLIENTS, INFRA = (
     "InfraValidator",
 )
 JUDGES = (SERVING, EVALUATOR, PAIRED, CLIENTS, INFRA)
+# Of the comparison with a constant, which is to tell that a model learned anything: it needs no setting.
+_CONFIDENCE, _RESAMPLES = 0.95, 10_000
 
 
 @dataclass(frozen=True)
@@ -131,13 +133,14 @@ def _finite(judges: Iterable[str]) -> Iterator[Requirement]:
 
 
 def _first_deploy(setting: str) -> Requirement:
-    required = "anything, or nothing yet" if setting == "allow" else "a model (gate.first_deploy: allow would accept none)"
-    return Requirement("first-deploy", GATE, "what is served before this model", required, limit={"setting": setting})
+    none = ", or none yet" if setting == "allow" else " (for a first deploy set gate.first_deploy: allow)"
+    required = f"one to compare with{none}"
+    return Requirement("first-deploy", GATE, "the model that is served now", required, limit={"setting": setting})
 
 
 def _evaluation(settings: Mapping[str, Any]) -> Iterator[Requirement]:
     yield from _metrics(settings, settings["thresholds"], settings["change"], "evaluation", "on all examples", {})
-    yield Requirement("evaluation/blessing", EVALUATOR, "the Evaluator's own verdict on this model", "blessed")
+    yield Requirement("evaluation/made", EVALUATOR, "the Evaluator's analysis of this model", "made", forceable=False)
 
 
 def _slices(settings: Mapping[str, Any]) -> Iterator[Requirement]:
@@ -180,8 +183,8 @@ def _constant(settings: Mapping[str, Any]) -> Iterator[Requirement]:
             f"constant/{metric}",
             PAIRED,
             f"{metric} against the best constant prediction",
-            "strictly better",
-            limit={"metric": metric},
+            f"better, with {100 * _CONFIDENCE:g} % confidence",
+            limit={"metric": metric, "confidence": _CONFIDENCE, "resamples": _RESAMPLES},
         )
 
 

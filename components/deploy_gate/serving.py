@@ -9,8 +9,8 @@ from components.deploy_gate import reading, wording
 from components.deploy_gate.case import Case, Unknown
 from components.deploy_gate.observed import Observed
 from components.deploy_gate.requirements import SERVING, Requirement
+from components.judged import REPORT_FILE
 
-_REPORT_FILE = "serving_report.json"
 _WAYS = ("rest", "grpc")
 _MEGABYTE = 1_000_000
 _SHOWN = 5
@@ -20,7 +20,7 @@ Report = Mapping[str, Any]
 
 def observe(requirement: Requirement, case: Case) -> Observed:
     """Looks at what the report says of one requirement."""
-    report = case.once(_REPORT_FILE, lambda: reading.report(case.folder(SERVING) / _REPORT_FILE))
+    report = case.once((SERVING, REPORT_FILE), lambda: reading.report(case.folder(SERVING) / REPORT_FILE))
     return _LOOKS[requirement.id.partition("/")[2]](report, requirement.limit)
 
 

@@ -8,7 +8,6 @@ from components.artifacts import ClientMetrics, GateDecision, PairedScores, Serv
 
 MODEL_KEY = "model"
 EVALUATION_KEY = "evaluation"
-EVALUATION_BLESSING_KEY = "evaluation_blessing"
 SERVING_REPORT_KEY = "serving_report"
 PAIRED_SCORES_KEY = "paired_scores"
 CLIENT_METRICS_KEY = "client_metrics"
@@ -39,7 +38,6 @@ class DeployGateSpec(component_spec.ComponentSpec):
     INPUTS = {
         MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model),
         EVALUATION_KEY: component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation, optional=True),
-        EVALUATION_BLESSING_KEY: component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing, optional=True),
         SERVING_REPORT_KEY: component_spec.ChannelParameter(type=ServingReport, optional=True),
         PAIRED_SCORES_KEY: component_spec.ChannelParameter(type=PairedScores, optional=True),
         CLIENT_METRICS_KEY: component_spec.ChannelParameter(type=ClientMetrics, optional=True),

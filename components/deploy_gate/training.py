@@ -9,10 +9,12 @@ from typing import Any
 
 from components.deploy_gate import reading, wording
 from components.deploy_gate.case import Case, Unknown
-from components.deploy_gate.observed import SINGLE, Observed, within
+from components.deploy_gate.observed import SINGLE, Observed, settled, within
 from components.deploy_gate.requirements import Requirement
 from errors import FedtfxError
 
+_SEEDED = "; its noise is seeded: epsilon holds for nobody who knows the seed"
+_MOST_TEXT = 150
 _PROPERTIES = {
     "clients-per-round": "least_clients",
     "rounds": "rounds",
@@ -23,13 +25,16 @@ _PROPERTIES = {
 
 def participation(requirement: Requirement, case: Case) -> Observed:
     """Holds one of the training's facts, in single precision as recorded, against its limit."""
-    found = _fact(case, _PROPERTIES[requirement.id.partition("/")[2]])
-    limit = requirement.limit
-    return Observed(within(found, limit, SINGLE * abs(found)), wording.number(found, limit.get("min"), limit.get("max")))
+    limit, found = requirement.limit, _fact(case, _PROPERTIES[requirement.id.partition("/")[2]])
+    found = settled(found, limit, SINGLE * abs(found))
+    return Observed(within(found, limit), wording.number(found, limit.get("min"), limit.get("max")))
 
 
 def privacy(requirement: Requirement, case: Case) -> Observed:
-    """Holds epsilon or delta against its limit. Epsilon is what all trainings on these clients cost, later ones included."""
+    """Holds epsilon or delta against its limit. Epsilon is what all trainings on these clients cost, later ones included.
+
+    Noise that whoever knows the seed can subtract again protects from nobody who does, whatever its epsilon.
+    """
     delta = _fact(case, "delta")
     if not 0 < delta < 1:
         raise Unknown(f"delta is {delta:g}: it says nothing")
@@ -41,8 +46,9 @@ def privacy(requirement: Requirement, case: Case) -> Observed:
         raise Unknown("epsilon is negative or not a finite number: it says nothing")
     epsilon = max(figures)
     unit = case.model.get_string_custom_property("privacy_unit") or f"delta={delta:g}"
-    seeded = "; its noise is seeded" if case.model.get_string_custom_property("noise") == "seeded" else ""
-    return Observed(epsilon <= most, f"{wording.number(epsilon, most)} ({wording.one_line(unit)}){seeded}")
+    seeded = case.model.get_string_custom_property("noise") == "seeded"
+    text = f"{wording.number(epsilon, most)} ({wording.one_line(unit, _MOST_TEXT)}){_SEEDED if seeded else ''}"
+    return Observed(epsilon <= most and not seeded, text)
 
 
 def _fact(case: Case, name: str) -> float:

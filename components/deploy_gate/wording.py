@@ -7,6 +7,7 @@ from typing import Any
 
 _DIGITS = 4
 _ALL_DIGITS = 17
+_MARKDOWN = "\\`*_[]<>|~&"
 
 
 def number(value: float, *limits: float | None, signed: bool = False) -> str:
@@ -35,3 +36,8 @@ def one_line(text: object, most: int = 300) -> str:
     """Returns text that came from elsewhere on one line, without control characters and not too long."""
     line = " ".join("".join(char if char.isprintable() else " " for char in str(text)).split())
     return line if len(line) <= most else f"{line[: most - 3]}..."
+
+
+def markdown(text: str) -> str:
+    """Returns text that Markdown leaves as it is: no table, HTML or formatting can be made with it."""
+    return " ".join("".join(f"\\{char}" if char in _MARKDOWN else char for char in text).split())

@@ -33,7 +33,7 @@ class Executor(BaseBeamExecutor):
 
         Raises:
           IntegrityError: an input is not what was published.
-          DataError: what a model answers on the examples cannot be used; see `answers.Answers`.
+          DataError: the examples cannot be used; see `answers.Answers`, also for models that cannot answer.
         """
         examples = artifact_utils.get_single_instance(input_dict[spec.FEDERATED_EXAMPLES])
         finding = artifact_utils.get_single_instance(output_dict[spec.CLIENT_METRICS])

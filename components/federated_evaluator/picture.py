@@ -21,7 +21,7 @@ _SHEET = _TOP + _HEIGHT + 62
 _MAX_STEPS = 300
 # From this ratio of the largest to the median value on, a linear axis would leave most clients on its floor.
 _LOGARITHMIC = 20
-# Name, colour and dashes of a line, so that they can be told apart without colours.
+# Name, colour and dashes of a line, so that they can be told apart without colours. The style has lighter colours for the dark.
 _LINES = {CANDIDATE: ("model under test", "#4e79a7", ""), SERVED: ("served model", "#f28e2b", "7 4")}
 # Inside an HTML page a style sheet holds for the whole page, so every rule is bound to this picture.
 _STYLE = """
@@ -44,6 +44,10 @@ _STYLE = """
 .clients .base, .clients .mark { stroke: #94a3b8; }
 .clients .worst { fill: #1e293b; }
 .clients .dot { stroke: #111827; }
+.clients .curve.candidate { stroke: #8ec5ff; }
+.clients .dot.candidate { fill: #8ec5ff; }
+.clients .curve.served { stroke: #ffb86a; }
+.clients .dot.served { fill: #ffb86a; }
 }
 """
 
@@ -96,7 +100,8 @@ def _told(metric: str, curve: np.ndarray, clients: int) -> str:
 def _legend_entry(svg: ET.Element, row: int, model: str, told: str) -> None:
     name, colour, dashes = _LINES[model]
     y = 62 + 22 * row
-    _add(svg, "line", None, "curve", x1=24, x2=56, y1=y - 5, y2=y - 5, stroke=colour, **{"stroke-dasharray": dashes or "none"})
+    stroke = {"stroke": colour, "stroke-dasharray": dashes or "none"}
+    _add(svg, "line", None, f"curve {model}", x1=24, x2=56, y1=y - 5, y2=y - 5, **stroke)
     _add(svg, "text", f"{name}: {told}", x=66, y=y)
 
 
@@ -115,10 +120,10 @@ def _draw_curves(svg: ET.Element, metric: str, curves: Mapping[str, np.ndarray])
     for model, curve in reversed(list(curves.items())):  # the model under test is drawn over the served one
         _, colour, dashes = _LINES[model]
         path = _steps([axis.place(value) for value in _sampled(curve).tolist()])
-        _add(svg, "path", None, "curve", d=path, stroke=colour, **{"stroke-dasharray": dashes or "none"})
+        _add(svg, "path", None, f"curve {model}", d=path, stroke=colour, **{"stroke-dasharray": dashes or "none"})
         dots = ((worst / 2, worst_decile(metric, curve)), (_PLOT / 2, float(np.median(curve))))
         for x, value in dots:
-            _add(svg, "circle", None, "dot", cx=_LEFT + x, cy=axis.place(value), r=5.5, fill=colour)
+            _add(svg, "circle", None, f"dot {model}", cx=_LEFT + x, cy=axis.place(value), r=5.5, fill=colour)
 
 
 def _sampled(curve: np.ndarray) -> np.ndarray:

@@ -37,15 +37,19 @@ class Measured:
 
     @classmethod
     def of(cls, parts: Sequence[Arrays], models: Sequence[str], metrics: Sequence[str], sizes: np.ndarray) -> Measured:
-        """Joins the parts, in their order."""
+        """Joins the parts, in their order. A model that could not answer somewhere has no metrics at all."""
         tables = {model: np.concatenate([part[f"{model}:metrics"] for part in parts]) for model in models}
         texts = {model: [str(part[f"{model}:problem"]) for part in parts] for model in models}
+        broken = {model: int(sum(part[f"{model}:non_finite"] for part in parts)) for model in models}
+        problems = {model: next(filter(None, of)) for model, of in texts.items() if any(of)}
+        for model in problems:  # which of its examples were in a batch with one that it fails on, is chance
+            tables[model][:], broken[model] = np.nan, int(sizes.sum())
         return cls(
             sizes=sizes,
             metrics=tuple(metrics),
             values={model: dict(zip(metrics, table.T, strict=True)) for model, table in tables.items()},
-            non_finite={model: int(sum(part[f"{model}:non_finite"] for part in parts)) for model in models},
-            problems={model: next(filter(None, of)) for model, of in texts.items() if any(of)},
+            non_finite=broken,
+            problems=problems,
         )
 
 

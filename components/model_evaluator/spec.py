@@ -33,6 +33,5 @@ class ModelEvaluatorSpec(ComponentSpec):
     }
     OUTPUTS = {
         keys.EVALUATION_KEY: ChannelParameter(type=standard_artifacts.ModelEvaluation),
-        keys.BLESSING_KEY: ChannelParameter(type=standard_artifacts.ModelBlessing),
     }
     TYPE_ANNOTATION = Evaluate

@@ -35,7 +35,7 @@ class Executor(BaseBeamExecutor):
 
         Raises:
           IntegrityError: an input is not what was published.
-          DataError: the examples, or what a model answers on them, cannot be used; see `answers.Answers`.
+          DataError: the examples cannot be used; see `answers.Answers`, also for models that cannot answer.
         """
         finding = artifact_utils.get_single_instance(output_dict[spec.PAIRED_SCORES])
         models = Judged.of(input_dict)

@@ -19,7 +19,7 @@ SCORES_FILE = "scores.parquet"
 
 
 def write(uri: str, parts: Sequence[Arrays], models: Sequence[str], metrics: Sequence[str]) -> None:
-    """Writes scores.parquet and summary.json.
+    """Writes scores.parquet and summary.json; of a model that could not answer somewhere, every score is NaN.
 
     Args:
       uri: the artifact's directory.
@@ -34,6 +34,9 @@ def write(uri: str, parts: Sequence[Arrays], models: Sequence[str], metrics: Seq
     if not filled:
         raise DataError("expected examples in the split 'eval', found none; give more data or other splits.")
     merged = {key: np.concatenate([part[key] for part in filled]) for key in filled[0] if ":problem" not in key}
+    problems = {model: problem for model in models if (problem := _problem(filled, model))}
+    for model in problems:  # which of its examples were in a batch with one that it fails on, is chance
+        merged[f"{model}:scores"][:], merged[f"{model}:finite"][:] = np.nan, False
     order = _order(merged, models)
     merged = {key: array[order] for key, array in merged.items()}
     columns = {
@@ -42,7 +45,6 @@ def write(uri: str, parts: Sequence[Arrays], models: Sequence[str], metrics: Seq
         for number, metric in enumerate(metrics)
     }
     pq.write_table(pa.table(columns), Path(uri, SCORES_FILE))
-    problems = {model: problem for model in models if (problem := _problem(filled, model))}
     judged.write_summary(uri, _summary(merged, models, metrics) | {"problems": problems})
 
 

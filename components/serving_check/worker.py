@@ -82,7 +82,7 @@ def _raw(records: list[bytes], module: str) -> list[dict[str, str]]:
     inputs = contract.load(module).inputs
     try:
         features = tf.io.parse_example(tf.constant(records), inputs)
-    except tf.errors.InvalidArgumentError:  # its text quotes the example
+    except (tf.errors.InvalidArgumentError, UnicodeDecodeError):  # their texts quote the example
         raise DataError(
             f"expected evaluation examples with the features of {module} ({', '.join(inputs)}), got others; compare FEATURES"
             " with the schema."

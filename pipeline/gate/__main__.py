@@ -9,21 +9,26 @@ import sys
 from collections.abc import Sequence
 
 from errors import FedtfxError
-from pipeline import config as configuration
+
+_PIPE_CLOSED = 141  # what a shell makes of a process that died of SIGPIPE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0 explained, 2 the config, the model module or the command is wrong."""
+    """Returns the exit code: 0 explained, 2 the config, the model module or the command is wrong, 141 nobody reads on."""
     options = _parser().parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow has nothing to say that belongs here
     from pipeline.gate.explain import as_text, explanation
 
     try:
-        explained = explanation(configuration.load(options.config, options.set))
+        explained = explanation(options.config, options.set)
     except FedtfxError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    print(json.dumps(explained, indent=2) if options.json else as_text(explained))
+    try:
+        print(json.dumps(explained, indent=2) if options.json else as_text(explained), flush=True)
+    except BrokenPipeError:  # such as by `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes when it ends
+        return _PIPE_CLOSED
     return 0
 
 

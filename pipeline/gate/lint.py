@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from components import scores
 from components.deploy_gate import approvals
-from components.deploy_gate.metric_names import metric_config, value_names
+from components.deploy_gate.requirements import INFRA, requirements
+from components.serving_check import allow_list
 from errors import ConfigError
 from modeling.contract import ModelModule
 from pipeline.config import PipelineConfig
-from pipeline.gate import trial
+from pipeline.gate import metric_fit, trial
 from pipeline.gate.evaluation import metric_names
+from pipeline.gate.judges import judges
 from pipeline.gate.kind import kind
-from pipeline.strict_yaml import guess, shown
-
-_CLASS_SCORES = {"scores of classes": "Sparse|.*Categorical|MultiClass|MultiLabel"}
-_NOT_FOR = {"binary": _CLASS_SCORES, "regression": {**_CLASS_SCORES, "probabilities": "Binary"}}
-"""Kind of model -> what a metric is for instead -> names of such, which would give a number without a meaning."""
+from pipeline.strict_yaml import guess
 
 
-def lint(config: PipelineConfig, module: ModelModule) -> None:
-    """Refuses a gate that the judges could not work with, or DeployGate could not decide by.
+def lint(config: PipelineConfig, module: ModelModule) -> dict[str, Any]:
+    """Refuses a gate that the judges could not work with, or DeployGate could not decide by, and returns its settings.
 
     Loads TFMA, which takes 5 to 20 s in a fresh process.
 
@@ -33,13 +31,13 @@ def lint(config: PipelineConfig, module: ModelModule) -> None:
       module: its model module, checked.
 
     Raises:
-      ConfigError: what `lint_quickly` refuses; TFMA does not know a metric, cannot make it with its parameters, or cannot
-        compute it of what this model answers; or a metric with a bound has no single value.
+      ConfigError: what `lint_quickly` refuses, or a metric that `metric_fit.check` does.
     """
     settings = lint_quickly(config, module)
     made_up = trial.examples(module, settings["kind"])
     for name, (key, bounded) in _named(settings).items():
-        _lint_metric(key, name, settings, bounded, made_up)
+        metric_fit.check(key, name, settings, bounded, made_up)
+    return settings
 
 
 def lint_quickly(config: PipelineConfig, module: ModelModule) -> dict[str, Any]:
@@ -47,8 +45,8 @@ def lint_quickly(config: PipelineConfig, module: ModelModule) -> dict[str, Any]:
 
     Raises:
       ConfigError: a slice's feature is not known or has no single value, the metric of `gate.clients` or `gate.baseline` is
-        not one that these judges measure, parameters are given for a metric that is not computed, or the file of approvals
-        cannot be used.
+        not one that these judges measure, parameters are given for a metric that is not computed, TensorFlow has no such
+        operation to allow, or the file of approvals cannot be used or names a check that this gate does not make.
     """
     settings = config.gate.settings(kind(module), config.seed)
     features = [*module.features, *_schema_features(config.data.schema)]
@@ -60,8 +58,10 @@ def lint_quickly(config: PipelineConfig, module: ModelModule) -> dict[str, Any]:
         if settings[section] is not None:
             _lint_score(f"gate.{section}.metric", settings[section]["metric"], known[settings["kind"]], settings["kind"])
     _lint_parameters(settings["parameters"], metric_names(settings))
+    _lint_ops(settings["serving"]["allowed_ops"])
+    checks = [each.id for each in requirements(settings, [*judges(config), INFRA])]
     if config.gate.approvals is not None:
-        approvals.load(config.gate.approvals)
+        _lint_approvals(config.gate.approvals, checks)
     return settings
 
 
@@ -109,6 +109,29 @@ def _lint_parameters(parameters: Mapping[str, Any], computed: Collection[str]) -
             raise ConfigError(f"gate.parameters: {name!r} is not a metric of this gate{hint} known: {', '.join(computed)}")
 
 
+def _lint_ops(allowed: Collection[str]) -> None:
+    """What would be allowed in vain; an operation of TensorFlow has a wrapper in tf.raw_ops, or is on the list already."""
+    if not allowed:
+        return
+    import tensorflow as tf
+
+    known = {name for name in dir(tf.raw_ops) if not name.startswith("_")} | allow_list.read().anywhere | {"Lambda"}
+    for name in allowed:
+        if name not in known:
+            hint = guess(name, known) or "; expected the name of an operation, such as PyFunc, or Lambda"
+            raise ConfigError(f"gate.serving.allowed_ops: TensorFlow has no operation {name!r}{hint}")
+
+
+def _lint_approvals(path: str, known: Collection[str]) -> None:
+    """An entry that has expired does nothing, so it may name a check that the gate no longer makes."""
+    now = datetime.now(timezone.utc)
+    for number, approval in enumerate(approvals.load(path)):
+        for name in approval.checks or () if not approval.expired(now) else ():
+            if name not in known:
+                hint = guess(name, known) or "; the ids are in what `python -m pipeline.gate explain --json` prints"
+                raise ConfigError(f"{path}: approvals[{number}]: checks: this gate makes no check {name!r}{hint}")
+
+
 def _named(settings: Mapping[str, Any]) -> dict[str, tuple[str, bool]]:
     """Metric -> the key that names it, and whether there is a bound for it, so that it must have a value."""
     found: dict[str, tuple[str, bool]] = {}
@@ -122,37 +145,3 @@ def _mentions(settings: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
         for section in ("thresholds", "change"):
             yield from ((name, f"{where}.{section}", True) for name in place[section])
     yield from ((name, "gate.metrics", False) for name in settings["metrics"])
-
-
-def _lint_metric(key: str, name: str, settings: Mapping[str, Any], bounded: bool, made_up: trial.Examples) -> None:
-    known = _known_metrics()
-    if name not in known:
-        hint = guess(name, known) or "; expected a metric class of tfma.metrics or tf.keras.metrics"
-        raise ConfigError(f"{key}: unknown metric {name!r}{hint}")
-    parameters = settings["parameters"].get(name)
-    try:
-        values = value_names(name, parameters)
-    except Exception as error:  # whatever the metric's own constructor raises when it lacks a parameter, or has a wrong one
-        how = f"with parameters {shown(parameters)}" if parameters else "without parameters"
-        reason = (str(error).splitlines() or [type(error).__name__])[-1]
-        remedy = "mend gate.parameters" if parameters else "give them in gate.parameters, or choose another"
-        raise ConfigError(f"{key}: metric {name!r} cannot be made {how} ({reason}); {remedy}") from error
-    if bounded and not values:
-        raise ConfigError(f"{key}: metric {name!r} has no single value to compare; list it under gate.metrics")
-    misfit = trial.refusal(metric_config(name, parameters), made_up)
-    for meant_for, pattern in _NOT_FOR.get(settings["kind"], {}).items():
-        misfit = f"it is for {meant_for}" if re.match(pattern, name) else misfit
-    if misfit:
-        raise ConfigError(
-            f"{key}: metric {name!r} does not fit a model of the kind {settings['kind']} ({misfit}); choose another, such as"
-            f" {scores.PRINCIPAL[settings['kind']]}"
-        )
-
-
-def _known_metrics() -> set[str]:
-    import tensorflow as tf
-    from tensorflow_model_analysis.metrics import metric_types
-
-    keras = tf.keras.metrics
-    keras_names = (n for n in dir(keras) if isinstance(getattr(keras, n), type) and issubclass(getattr(keras, n), keras.Metric))
-    return {*metric_types.registered_metrics(), *keras_names} - {"Metric", "MeanMetricWrapper"}

@@ -57,18 +57,15 @@ def wide(tf: Any) -> Callable[[Any], dict[str, Any]]:
     return lambda examples: {"scores": tf.zeros([tf.size(examples), 4])}
 
 
-def test_scores_of_another_width_are_one_error_that_tells_both_shapes(asked, save, serialized) -> None:
+def test_scores_of_another_width_are_one_finding_that_tells_both_shapes(asked, save, serialized) -> None:
     import tensorflow as tf
 
-    answers = Answers(asked("classes", candidate=save("wide", wide(tf))))
-    with pytest.raises(
-        DataError, match=r"shape \[batch, 3\], got float32 of shape \[batch, 4\]; see postprocess\(\)"
-    ) as refused:
-        answers.ask(serialized)
-    assert "\n" not in str(refused.value)
+    problem = Answers(asked("classes", candidate=save("wide", wide(tf)))).ask(serialized).problems["candidate"]
+    assert "shape [batch, 3], got float32 of shape [batch, 4]; see postprocess()" in problem
+    assert "\n" not in problem
 
 
-def test_only_the_served_model_may_be_unable_to_answer(asked, save, serialized, tmp_path: Path) -> None:
+def test_any_model_may_be_unable_to_answer(asked, save, serialized, tmp_path: Path) -> None:
     import tensorflow as tf
 
     broken = {
@@ -79,14 +76,41 @@ def test_only_the_served_model_may_be_unable_to_answer(asked, save, serialized, 
         "failing": save("failing", lambda examples: {"scores": tf.io.parse_tensor(examples[0], tf.float32)}),
     }
     for name, directory in broken.items():
-        answered = Answers(asked("classes", served=directory)).ask(serialized)
-        assert np.isnan(answered.predictions["served"]).all(), name
-        assert answered.predictions["served"].shape == (40, 3)
-        assert "served model" in answered.problems["served"]
-        for role in ("candidate", "baseline"):
-            with pytest.raises(DataError) as refused:
-                Answers(asked("classes", **{role: directory})).ask(serialized)
-            assert "\n" not in str(refused.value)
+        roles = {"candidate": "the model under test", "baseline": "the baseline", "served": "the served model"}
+        answered = Answers(asked("classes", **dict.fromkeys(roles, directory))).ask(serialized)
+        for role, spoken in roles.items():
+            assert np.isnan(answered.predictions[role]).all(), name
+            assert answered.predictions[role].shape == (40, 3)
+            assert spoken in answered.problems[role]
+            assert "\n" not in answered.problems[role]
+
+
+def test_model_that_fails_on_one_example_is_excused_once_and_tells_nothing_of_it(asked, save, judged_records, caplog) -> None:
+    import tensorflow as tf
+
+    def picky(examples: Any) -> dict[str, Any]:
+        x = tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([3], tf.float32)})["x"]
+        return {"scores": tf.gather(tf.eye(3), tf.cast(x[:, 0], tf.int64))}
+
+    answers = Answers(asked("classes", batch_size=2, candidate=save("picky", picky)))
+    fine, bad = (tf.constant(judged_records(np.full([2, 3], number), [0, 1])) for number in (1.0, 4711.0))
+    assert not answers.ask(fine).problems
+    answered = [answers.ask(bad), answers.ask(bad)][1]
+    assert answered.problems == {
+        "candidate": "the model under test failed on the evaluation examples: an index is outside of the valid range of [0, 3)."
+    }
+    assert np.isnan(answered.predictions["candidate"]).all()
+    assert len([record for record in caplog.records if "Nothing is measured" in record.message]) == 1
+    assert "4711" not in caplog.text
+
+
+def test_examples_that_are_no_text_are_told_without_them(asked, save) -> None:
+    import tensorflow as tf
+
+    answers = Answers(asked("classes", candidate=save("wide", wide(tf))))
+    with pytest.raises(DataError, match="expected the label 'y'") as refused:
+        answers.ask(tf.constant([b"hidden \xff\xfe"]))
+    assert "hidden" not in str(refused.value)
 
 
 def test_numbers_without_a_second_axis_are_answers_too(asked, save, judged_records) -> None:

@@ -50,6 +50,7 @@ def test_every_gate_section_is_one_and_every_key_is_told_of(snippets) -> None:
     assert not [field.name for field in dataclasses.fields(GateConfig) if field.name not in page]
 
 
+@pytest.mark.slow  # the import of TFMA
 def test_what_the_page_shows_of_explain_is_what_it_prints(code_blocks, capsys: pytest.CaptureFixture[str]) -> None:
     (shown,) = code_blocks(PAGE.name, "text")
     assert main(["explain", "--config", str(DIGITS)]) == 0

@@ -345,9 +345,9 @@ def test_as_dict_leaves_out_what_is_not_set():
     assert as_dict(from_dict(SMALLEST))["split"] == {"strategy": "iid", "clients": 10}
 
 
-def test_importing_config_and_gate_loads_no_heavy_package():
+def test_importing_config_gate_and_runner_loads_no_heavy_package():  # TensorFlow talks while the log does not listen yet
     code = """
-import sys, pipeline.config, pipeline.gate
+import sys, pipeline.config, pipeline.gate, local_runner
 heavy = {"tensorflow", "tensorflow_federated", "tensorflow_model_analysis", "tfx", "apache_beam"}
 sys.exit(", ".join(heavy & set(sys.modules)) or None)
 """

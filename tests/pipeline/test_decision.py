@@ -22,7 +22,8 @@ OVERRIDE = {"action": "force", "by": "Ada Vogel", "reason": "agreed", "expires":
 
 
 def written(folder: Path, **content: Any) -> str:
-    facts = {"format": 1, "blessed": False, "checks": CHECKS, "override": None, **content}
+    facts = {"format": 1, "blessed": False, "checks": CHECKS, "override": None, "approvals": [], **content}
+    facts = {"model": {"id": 7, "node": "Trainer", "digest": "ab" * 32}, "served": None, **facts}
     (folder / "decision.json").write_text(json.dumps(facts))
     return str(folder)
 

@@ -195,7 +195,7 @@ def test_failed_run_goes_on_where_it_failed_once_the_cause_is_mended(runs):
 
 def test_node_whose_inputs_cannot_be_resolved_fails_the_run(runs):
     nobody = tfx.dsl.Channel(type=ModelBlessing, producer_component_id="Nobody")
-    with pytest.raises(NodeFailed, match=r"^Orphan did not complete: its inputs could not be resolved$") as failed:
+    with pytest.raises(NodeFailed, match=r"^Orphan did not complete$") as failed:
         runs.run([Orphan(blessing=nobody)])
     assert failed.value.cause is None
     assert runs.notes.states == {"Orphan": "failed"}

@@ -95,7 +95,7 @@ def test_refused_command_leaves_no_old_result_to_be_mistaken_for_its_own(runner,
     assert re.fullmatch(line + "\n", runner.error)
     reason = runner.error.removeprefix("error: ").rstrip("\n")
     assert (runner.told["run_id"], runner.told["pushed"], runner.told["nodes"]) == (None, None, [])
-    assert runner.told["decision"] == {"blessed": False, "reasons": [reason], "checks": [], "override": None}
+    assert runner.told["decision"] == {"blessed": False, "reasons": [reason], "checks": [], "override": None, "approvals": []}
     assert set(runner.told["paths"].values()) == {None}
 
 

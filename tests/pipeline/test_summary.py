@@ -107,6 +107,27 @@ def test_artifact_that_tells_nothing_gives_no_line(tmp_path, content):
     assert split_in_a_line(str(tmp_path)) is None
 
 
+def decided(environment: Environment, blessed: bool, **changes) -> str:
+    pushed = {} if blessed else {"pushed": None}
+    return as_text(summary(environment, decision=Decision(blessed, ("agreed",), **changes), **pushed), environment)
+
+
+def test_override_is_in_the_headline_and_what_an_approval_did_not_do_is_told(environment):
+    override = {"action": "force", "by": "Ada Vogel"}
+    assert "  FORCED LIVE: the federated model is pushed as version 7." in decided(environment, True, override=override)
+    idle = {"action": "hold", "by": "Ada Vogel", "applied": False, "note": "expired at noon"}
+    held = decided(environment, False, override=override, approvals=[idle], digest="ab" * 32)
+    assert "  HELD BACK: the federated model does not go live; what is served is untouched." in held
+    assert "    not applied: hold by Ada Vogel: expired at noon" in held
+    assert "  digest       abababababab (what an approval of this model names)" in held
+
+
+def test_refusal_of_a_model_that_is_live_already_does_not_sound_as_if_it_were_taken_down(environment):
+    assert "REFUSED: the federated model is not pushed; it was live already as version 7, and stays live." in decided(
+        environment, False, live=7
+    )
+
+
 def test_model_that_was_live_already_is_not_called_pushed(environment):
     served = {"version": 7, "path": f"{environment.serving_root}/digits/7", "new": False}
     assert "is already served as version 7." in as_text(summary(environment, pushed=served), environment)
@@ -134,7 +155,16 @@ def test_every_check_is_a_row_of_a_table_below_what_an_override_did(environment)
         ["failed", "AUC", "on", "all", "examples", "0.5000", "at", "least", "0.95"],
         ["passed", "size", "0.5000", "at", "least", "0.95"],
     ]
-    assert lines[at + 4].startswith("    passed  1 safeguards:")
+    assert lines[at + 4].startswith("    passed   1 safeguards:")
+
+
+def test_table_of_checks_fits_a_terminal_and_loses_no_word(environment):
+    words = [f"word{number}" for number in range(60)]
+    check = {"what": " ".join(words[:30]), "observed": " ".join(words[30:50]), "required": " ".join(words[50:])}
+    decision = Decision(False, ("x",), ({**check, "verdict": "failed", "forceable": True},))
+    text = as_text(summary(environment, pushed=None, decision=decision), environment)
+    assert set(words) <= set(text.split())
+    assert max(len(line) for line in text.splitlines() if "word" in line) <= 120
 
 
 @pytest.mark.parametrize("told", [summary, refused])
@@ -159,7 +189,7 @@ def test_centralised_model_under_test_is_called_so(environment):
     assert "  BLESSED: the centralised model is pushed as version 7." in lines
     lines = as_text(centralised(environment, pushed=None), environment).splitlines()
     assert "  REFUSED: the centralised model does not go live; what is served is untouched." in lines
-    assert "  Next: look at the epochs with" in lines
+    assert "  Next: open the decision in a browser, or look at the epochs with" in lines
     assert "federated" not in " ".join(lines).lower()
 
 
@@ -184,6 +214,7 @@ def test_machines_get_the_documented_layout(environment):
             "reasons": ["Accuracy is 0.9600; required at least 0.95"],
             "checks": [],
             "override": None,
+            "approvals": [],
         },
         "pushed": {"version": 7, "path": f"{environment.serving_root}/digits/7", "new": True},
         "metrics": {"federated": {"auc": 0.5, "example_count": 369.0}, "baseline": {"auc": 0.75}, "served": None},
@@ -225,7 +256,13 @@ def with_pusher(environment: Environment, pushed: int) -> list[NodeResult]:
 def test_run_that_fails_after_its_push_tells_of_the_push(environment):
     told = unfinished(environment, "1", with_pusher(environment, 1), "1.log", "internal error: boom").as_json()
     assert told["pushed"] == {"version": 7, "path": "/served/digits/7", "new": True}
-    assert told["decision"] == {"blessed": True, "reasons": ["internal error: boom"], "checks": [], "override": None}
+    assert told["decision"] == {
+        "blessed": True,
+        "reasons": ["internal error: boom"],
+        "checks": [],
+        "override": None,
+        "approvals": [],
+    }
 
 
 def test_run_that_fails_after_a_refused_push_tells_of_none(environment):
@@ -245,7 +282,13 @@ def test_unfinished_run_has_the_same_layout_and_its_reason(environment):
     told = unfinished(environment, "1", NODES, "1.log", "Trainer failed: boom").as_json()
     assert told.keys() == summary(environment).as_json().keys()
     assert told["paths"].keys() == summary(environment).paths.keys()
-    assert told["decision"] == {"blessed": False, "reasons": ["Trainer failed: boom"], "checks": [], "override": None}
+    assert told["decision"] == {
+        "blessed": False,
+        "reasons": ["Trainer failed: boom"],
+        "checks": [],
+        "override": None,
+        "approvals": [],
+    }
     assert told["pushed"] is None
     assert told["metrics"] == {"federated": None, "baseline": None, "served": None}
     assert told["nodes"][-1]["state"] == "failed"

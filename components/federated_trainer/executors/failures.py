@@ -29,6 +29,7 @@ _KNOWN = (
         r"a record has the feature '\1' with another number of values than FEATURES",
     ),
     (r"Key: (.+?)\.\s+Can't parse", r"a record has the feature '\1' in another form than FEATURES says"),
+    (r"Field \d+ in record(?: \d+)? is not a valid (\w+)", r"a field of a line is no valid \1"),
     (r"assertion failed", "an assertion on the data failed"),
 )
 # Where a text goes on with a value, and what it quotes.
@@ -53,7 +54,7 @@ def in_one_line() -> Iterator[None]:
         own = cause_of(error)
         if own is error or not (own or isinstance(error, (tf.errors.OpError, grpc.RpcError, RuntimeError, UnicodeDecodeError))):
             raise
-        text = _text(error)
+        text = text_of(error)
         why, where = str(own or reason(text)), _OPERATION.search(text)
         operation = f" in the operation {where[1] or where[2]}" if where else ""
         places = "".join(traceback.format_tb(error.__traceback__))
@@ -71,8 +72,8 @@ def reason(text: str) -> str:
     return _QUOTED.sub("'...'", _VALUE.sub("...", line))
 
 
-def _text(error: BaseException) -> str:
-    """An error's text; of gRPC's the details; of one that quotes bytes that are no text, up to them."""
+def text_of(error: BaseException) -> str:
+    """Returns an error's text; of gRPC's the details; of one that quotes bytes that are no text, up to them."""
     import grpc
 
     if isinstance(error, UnicodeDecodeError):  # what TensorFlow's own errors become in Python then

@@ -55,7 +55,7 @@ class Push:
         check = Check("evaluation/value/A", "Evaluator", "A", "0.9", "at least 0.8", PASSED if passed else FAILED, True)
         decision = Decision(
             decided_at=datetime.now(timezone.utc),
-            model={"id": self.model.id, "node": "FederatedTrainer", "digest": tree_digest(self.model.uri)},
+            model={"id": self.model.id, "name": "digits", "node": "FederatedTrainer", "digest": tree_digest(self.model.uri)},
             served=vars(live) if live else None,
             checks=(check,),
             override=override,

@@ -49,7 +49,7 @@ def Judge(
     live = Live.now(model_dir, model)
     decided = Decision(
         decided_at=datetime.now(timezone.utc),
-        model={"id": model.id, "node": "FederatedTrainer", "digest": tree_digest(model.uri)},
+        model={"id": model.id, "name": "digits", "node": "FederatedTrainer", "digest": tree_digest(model.uri)},
         served=vars(live) if live else None,
         checks=(Check("told", "Judge", "what it was told", "it", "to pass", PASSED if blessed else FAILED, True),),
         override=None,
@@ -278,7 +278,9 @@ def test_nothing_is_pushed_over_a_served_model_that_cannot_be_compared_with(pipe
     line = pipelines.refusal("b")
     version = str(2**62) if damage is served_by_hand else first.pushed[1]
     assert re.match(f"version {version} in {pipelines.model_dir} is served, but .*: {DAMAGES[damage]}; ", line)
-    assert line.endswith(", or accept one model without comparison with --set gate.change={}.")
+    assert line.endswith(
+        ", or accept one model without comparison: --set gate.change={}, and no such bound on slices or clients."
+    )
 
 
 @pytest.mark.slow

@@ -95,7 +95,10 @@ class Bench:
         self.model = self.make_model("candidate")
         self.serve(self.served)
         self.metrics = {
-            (): {"candidate": {"sparse_categorical_accuracy": 0.95}, "baseline": {"sparse_categorical_accuracy": 0.94}}
+            (): {
+                "candidate": {"sparse_categorical_accuracy": 0.95, "example_count": 1000},
+                "baseline": {"sparse_categorical_accuracy": 0.94, "example_count": 1000},
+            }
         }
         hits = np.arange(1000) % 20 != 0
         self.scores = {"candidate": {ACCURACY: hits}, "baseline": {ACCURACY: hits}, "served": {ACCURACY: hits}}
@@ -103,7 +106,6 @@ class Bench:
         self.clients = {"candidate": {ACCURACY: np.full(20, 0.9)}, "served": {ACCURACY: np.full(20, 0.9)}}
         self.client_examples = np.full(20, 50)
         self.client_summary: dict[str, Any] = {}
-        self.blessed = 1
         self.inputs: dict[str, list[Any]] = {}
 
     def artifact(self, kind: type, name: str) -> Any:
@@ -135,7 +137,6 @@ class Bench:
             "served": served,
             "serving_report": [self.write_report()],
             "evaluation": [self.write_evaluation()],
-            "evaluation_blessing": [self.write_blessing()],
             "paired_scores": [self.write_scores()],
             "client_metrics": [self.write_clients()],
         }
@@ -155,14 +156,6 @@ class Bench:
         write_metrics(finding.uri, self.metrics)
         return self.recorded(finding)
 
-    def write_blessing(self) -> Any:
-        blessing = self.artifact(standard_artifacts.ModelBlessing, "evaluator-blessing")
-        blessing.set_int_custom_property("blessed", self.blessed)
-        blessing.set_string_custom_property("current_model", self.model.uri)
-        blessing.set_int_custom_property("current_model_id", self.model.id)
-        Path(blessing.uri, "BLESSED" if self.blessed else "NOT_BLESSED").touch()
-        return blessing
-
     def write_scores(self) -> Any:
         finding = self.artifact(artifacts.PairedScores, "scores")
         columns = {f"{m}:{name}": np.asarray(v, np.float64) for m, values in self.scores.items() for name, v in values.items()}
@@ -177,6 +170,7 @@ class Bench:
             "examples": len(next(iter(columns.values()))),
             "models": list(self.scores),
             "non_finite": broken,
+            "problems": {},
         }
         Path(finding.uri, "summary.json").write_text(json.dumps({**summary, "means": means, **self.paired}))
         return self.recorded(finding)
@@ -191,7 +185,7 @@ class Bench:
             for model, metrics in self.clients.items():
                 columns |= {f"{model}:{name}": pa.array(values, from_pandas=True) for name, values in metrics.items()}
             parquet.write_table(pa.table(columns), Path(finding.uri, "client_metrics.parquet"))
-            summary |= {"examples": int(sizes.sum()), "non_finite": dict.fromkeys(self.clients, 0)}
+            summary |= {"examples": int(sizes.sum()), "non_finite": dict.fromkeys(self.clients, 0), "problems": {}}
         Path(finding.uri, "summary.json").write_text(json.dumps({**summary, **self.client_summary}))
         return self.recorded(finding)
 
@@ -207,7 +201,6 @@ class Bench:
             findings={judge: inputs[key][0] for judge, key in keys.items() if inputs.get(key)},
             served=self.served,
             live=Live.now(str(self.model_dir), self.model),
-            evaluation_blessing=next(iter(inputs["evaluation_blessing"]), None),
             infra_blessing=next(iter(inputs.get("infra_blessing", [])), None),
             failed_nodes=self.failed_nodes,
             state_dir=self.state_dir,
@@ -248,7 +241,7 @@ def json_number(value: Any) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def write_metrics(uri: str, metrics: Mapping[tuple[tuple[str, str], ...], Mapping[str, Mapping[str, float]]]) -> None:
+def write_metrics(uri: str, metrics: Mapping[tuple[tuple[str, str | bytes], ...], Mapping[str, Mapping[str, float]]]) -> None:
     """Writes metrics as TFMA does: slice -> model -> name -> value."""
     import tensorflow as tf
     from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2
@@ -257,7 +250,9 @@ def write_metrics(uri: str, metrics: Mapping[tuple[tuple[str, str], ...], Mappin
         for slice_key, models in metrics.items():
             message = metrics_for_slice_pb2.MetricsForSlice()
             for column, value in slice_key:
-                message.slice_key.single_slice_keys.add(column=column, bytes_value=value.encode())
+                message.slice_key.single_slice_keys.add(
+                    column=column, bytes_value=value if isinstance(value, bytes) else value.encode()
+                )
             for model, values in models.items():
                 for name, value in values.items():
                     item = message.metric_keys_and_values.add()

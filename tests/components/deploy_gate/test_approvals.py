@@ -44,10 +44,10 @@ def test_digest_stays_text_whatever_yaml_would_make_of_it(tmp_path, digest):
 
 @pytest.mark.parametrize("expires", ["2026-06-02T12:00Z", "2026-06-02 12:00:00+00:00", "'2026-06-02T12:00:00-11:30'"])
 def test_time_with_a_zone_is_an_expiry(tmp_path, expires):
-    assert load(written(tmp_path, expires=expires))[0].expires.tzinfo is not None
+    assert load(written(tmp_path, expires=expires))[0].expires.tzinfo is timezone.utc
 
 
-@pytest.mark.parametrize("text", ["approvals: []", "approvals:", "# none\napprovals:\n"])
+@pytest.mark.parametrize("text", ["approvals: []", "# none\napprovals: []\n"])
 def test_file_without_approvals_is_one(tmp_path, text):
     (tmp_path / "none.yaml").write_text(text)
     assert load(tmp_path / "none.yaml") == []
@@ -59,7 +59,7 @@ def test_file_without_approvals_is_one(tmp_path, text):
         ({"action": "allow"}, "action: expected force or hold"),
         ({"action": None}, "action: expected text, got nothing"),
         ({"model": "12345678901"}, "model: expected 12 to 64 hex digits"),
-        ({"model": "any"}, "model: expected 12 to 64 hex digits"),
+        ({"model": "any"}, "model: expected 12 to 64 hex digits of the model's digest, got 'any' (any is only for hold)."),
         ({"model": "ABCDEF123456"}, "model: expected 12 to 64 hex digits"),
         ({"by": "''"}, "by: expected text"),
         ({"by": None}, "by: expected text"),
@@ -72,6 +72,8 @@ def test_file_without_approvals_is_one(tmp_path, text):
         ({"expires": "2026-02-30T12:00:00Z"}, "expires: expected a time with its zone"),
         ({"expires": "2026-06-02T25:00:00Z"}, "expires: expected a time with its zone"),
         ({"expires": "never"}, "expires: expected a time with its zone"),
+        ({"expires": "9999-12-31T23:59:59-12:00"}, "expires: expected a time with its zone"),
+        ({"expires": "0001-01-01T00:00:00+14:00"}, "expires: expected a time with its zone"),
         ({"checks": "serving/p99"}, "checks: expected a list"),
         ({"checks": "[]"}, "checks: expected a list"),
         ({"action": "hold", "checks": "[serving/p99]"}, "unknown key 'checks' for hold"),
@@ -91,6 +93,10 @@ def test_entry_that_is_not_exactly_right_is_refused_in_one_line(tmp_path, change
         "",
         "[]",
         "approvals: {}\nmore: 1",
+        "approvals:",
+        "approvals: {}",
+        "approvals: no",
+        "approvals: ''",
         "approvals: force",
         "approvals: [1]",
         "approvals: []\napprovals: []",
@@ -108,6 +114,13 @@ def test_file_that_is_not_exactly_right_is_refused_in_one_line(tmp_path, text):
     with pytest.raises(ConfigError) as refused:
         load(tmp_path / "bad.yaml")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# none yet\n"])
+def test_empty_file_is_told_what_to_write(tmp_path, text):
+    (tmp_path / "empty.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"the file is empty; write `approvals: \[\]` for none\.$"):
+        load(tmp_path / "empty.yaml")
 
 
 def test_missing_file_and_bytes_that_are_no_text_are_refused(tmp_path):
@@ -129,7 +142,8 @@ def approval(action="force", **changes):
 
 def decided(verdicts, *approvals, forceable=True):
     checks = [check(f"check/{number}", verdict, forceable) for number, verdict in enumerate(verdicts)]
-    return decide(checks, approvals, model={"id": 3, "node": "Trainer", "digest": DIGEST}, served=None, now=NOW)
+    model = {"id": 3, "name": "digits", "node": "Trainer", "digest": DIGEST}
+    return decide(checks, approvals, model=model, served=None, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -168,14 +182,28 @@ def test_check_that_must_never_be_forced_is_not_even_if_the_approval_names_it():
     assert decision.approvals[0]["note"] == "no approval can override check/0"
 
 
-def test_decision_says_what_became_of_every_approval_about_the_model():
+def test_decision_says_what_became_of_every_approval():
     decision = decided([FAILED], approval(expires=NOW), approval("hold"), approval(), approval(model="0" * 12))
     notes = [(said["action"], said["applied"], said["note"]) for said in decision.approvals]
     assert notes == [
         ("force", False, f"expired at {NOW.isoformat()}"),
         ("hold", True, ""),
         ("force", False, "another approval counts more"),
+        ("force", False, "names another model than 123456789012"),
     ]
+
+
+@pytest.mark.parametrize("action", ["force", "hold"])
+def test_approval_of_another_model_does_nothing_but_is_told_whatever_else_is_wrong_with_it(action):
+    decision = decided([PASSED], approval(action, model="0" * 12, expires=NOW))
+    assert decision.blessed and decision.override is None
+    assert decision.approvals[0]["note"] == "names another model than 123456789012"
+
+
+def test_approval_of_a_model_that_cannot_be_read_is_told_without_a_digest():
+    model = {"id": 3, "name": "digits", "node": "Trainer", "digest": ""}
+    decision = decide([check("model/bytes", FAILED)], [approval()], model=model, served=None, now=NOW)
+    assert decision.approvals[0]["note"] == "names a model, and this one cannot be read"
 
 
 def test_approval_of_some_checks_says_which_others_failed():

@@ -78,6 +78,24 @@ def test_shortcuts_for_many_examples_agree_with_drawing_each(few_values, monkeyp
     assert quick == pytest.approx(slow, abs=0.15 * gains.std() / np.sqrt(30_000) * 2)
 
 
+@pytest.mark.parametrize("examples", [10_001, 15_000, 19_999, 29_999])
+@pytest.mark.parametrize("relative", [False, True])
+def test_groups_leave_no_example_out(examples, relative):
+    # The bound of 2,000 draws has a standard error of 0.05 of that of the mean; half the examples would move it by more than 1.
+    rng = np.random.default_rng(4)
+    gains, base = rng.normal(size=examples), rng.normal(3, 0.1, size=examples)
+    picked = (rng.integers(examples, size=examples) for _ in range(2000))
+    direct = np.quantile([gains[at].mean() / (base[at].mean() if relative else 1) for at in picked], 0.05)
+    grouped = lower_bound(gains, 0.95, 2000, 1, relative_to=base if relative else None)
+    assert grouped == pytest.approx(direct, abs=0.25 / np.sqrt(examples) / (3 if relative else 1))
+
+
+def test_example_that_is_worth_all_others_together_is_never_left_out():
+    gains = np.random.default_rng(0).normal(0, 1e-6, size=19_999)
+    gains[7] = -1e4
+    assert {lower_bound(gains, 0.95, 400, seed) < -0.5 for seed in range(20)} == {True}
+
+
 @pytest.mark.parametrize("few_values", [True, False])
 def test_million_examples_take_little_memory(few_values):
     rng = np.random.default_rng(2)
@@ -98,4 +116,9 @@ def test_relative_gain_is_a_share_of_the_baselines_mean():
 def test_share_of_a_mean_that_may_be_zero_is_unknown():
     base = np.zeros(50)
     base[0] = 1
-    assert lower_bound(np.full(50, 0.1), 0.95, 200, 1, relative_to=base) == -np.inf
+    assert lower_bound(np.full(50, -0.1), 0.95, 200, 1, relative_to=base) == -np.inf
+
+
+def test_gain_over_a_mean_of_zero_is_no_loss():
+    assert lower_bound(np.full(50, 0.1), 0.95, 200, 1, relative_to=np.zeros(50)) == 0
+    assert lower_bound(np.zeros(50), 0.95, 200, 1, relative_to=np.zeros(50)) == 0

@@ -31,6 +31,20 @@ def test_clients_within_their_limits_pass(limited, name):
     assert limited.verdict(name) == "passed"
 
 
+def test_limit_itself_passes_although_it_is_no_binary_fraction(limited):
+    limited.settings["clients"] |= {
+        "quantiles": {"0.1": {"min": 0.7}},
+        "worst_decile": {"min": 0.7},
+        "dispersion": {"max": 0.0},
+        "worsened": {"by": 0.1, "max_share": 0.0},
+    }
+    limited.clients = {"candidate": {ACCURACY: np.full(30, 0.7)}, "served": {ACCURACY: np.full(30, 0.8)}}
+    limited.client_examples = np.full(30, 10)
+    checks = [limited.check(name) for name in ("clients/quantile/0.1", *LIMITED[1:])]
+    assert [check.verdict for check in checks] == ["passed"] * 4
+    assert [check.observed.split(" ")[0] for check in checks] == ["0.7", "0.7", "0", "0"]
+
+
 @pytest.mark.parametrize(("beyond", "verdict"), [(0.0, "passed"), (1e-9, "failed")])
 def test_limit_itself_passes_and_beyond_it_fails(limited, beyond, verdict):
     limited.settings["clients"] |= {
@@ -89,10 +103,59 @@ def test_metric_must_be_defined_for_enough_clients(limited, undefined, verdict):
     assert limited.verdict("clients/quantile/0.5") == verdict
 
 
-def test_infinite_metric_of_one_client_is_not_averaged_away(limited):
+def test_clients_without_a_value_are_counted_and_told(limited):
     limited.settings["clients"]["quantiles"] = {"0.5": {"min": 0.1}}
-    limited.clients["candidate"][ACCURACY][3] = np.inf
-    assert limited.verdict("clients/quantile/0.5") == "failed"
+    for model in ("candidate", "served"):
+        limited.clients[model][ACCURACY][3:5] = np.nan
+    assert limited.check("clients/quantile/0.5").observed.endswith(" over 18 of 20 clients, 2 without a value")
+    assert limited.check("clients/worsened").observed == "0 of 18 clients, 0 %; 2 of 20 clients without a value"
+
+
+def test_metric_must_be_defined_for_half_of_the_clients_however_many_there_are(limited):
+    limited.settings["clients"]["quantiles"] = {"0.5": {"min": 0.1}}
+    limited.clients = {model: {ACCURACY: np.full(100, 0.9)} for model in ("candidate", "served")}
+    limited.client_examples = np.full(100, 50)
+    limited.clients["served"][ACCURACY][:51] = np.nan
+    assert [limited.verdict(name) for name in ("clients/quantile/0.5", "clients/worsened")] == ["passed", "failed"]
+    limited.clients["served"][ACCURACY][0] = 0.9
+    limited.write()
+    assert limited.verdict("clients/worsened") == "passed"
+
+
+def test_client_that_has_a_value_under_the_served_model_alone_is_not_left_out(limited):
+    limited.clients["candidate"][ACCURACY][3] = np.nan
+    check = limited.check("clients/worsened")
+    assert check.verdict == "failed" and "1 client has a value under the served model alone" in check.observed
+
+
+@pytest.mark.parametrize(
+    ("model", "verdicts"),
+    [("candidate", ["failed"] * 4), ("served", ["passed", "passed", "passed", "failed"])],
+)
+def test_predictions_that_are_no_numbers_fail_every_check_that_they_count_in(limited, model, verdicts):
+    limited.client_summary = {
+        "non_finite": {"candidate": 0, "served": 0, model: 500},
+        "problems": {model: "it needs a feature age"},
+    }
+    assert [limited.verdict(name) for name in LIMITED] == verdicts
+    assert "it needs a feature age" in limited.check("clients/worsened").observed
+    finite = limited.check("clients/finite")
+    assert finite.observed == ("500 of 1,000: it needs a feature age" if model == "candidate" else "none of 1,000")
+
+
+def test_served_model_that_fails_on_the_clients_it_is_bad_for_does_not_hide_them(limited):
+    limited.clients["candidate"][ACCURACY] = np.r_[np.full(10, 0.9), np.zeros(10)]
+    limited.clients["served"][ACCURACY] = np.r_[np.full(10, 0.9), np.full(10, np.nan)]
+    limited.client_summary = {"non_finite": {"candidate": 0, "served": 10}}
+    assert limited.verdict("clients/worsened") == "failed"
+
+
+def test_no_evaluation_clients_at_all_are_no_proof(limited):
+    limited.client_examples = np.zeros(0)
+    checks = [limited.check(name) for name in LIMITED]
+    assert {check.verdict for check in checks} == {"failed"}
+    assert {check.observed for check in checks} == {"no evaluation clients at all"}
+    assert limited.verdict("clients/finite") == "skipped"
 
 
 @pytest.mark.parametrize("summary", [{"non_finite": {"candidate": 1}}, {"non_finite": {}}, {"non_finite": None}])

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
-import os
-import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from components import evidence
 
 ACCURACY, ERROR = "SparseCategoricalAccuracy", "MeanSquaredError"
 ACC, MSE, COUNT = "sparse_categorical_accuracy", "mean_squared_error", "example_count"
-VALUE, CHANGE = f"evaluation/value/{ACCURACY}", f"evaluation/change/{ACCURACY}"
+VALUE, CHANGE, MADE = f"evaluation/value/{ACCURACY}", f"evaluation/change/{ACCURACY}", "evaluation/made"
 
 
 def put(bench, candidate, served=None, name=ACC):
-    models = {"candidate": {name: candidate}, "baseline": {name: served}}
+    models = {"candidate": {name: candidate, COUNT: 100}, "baseline": {name: served, COUNT: 100}}
     bench.metrics[()] = {model: values for model, values in models.items() if values[name] is not None}
 
 
@@ -27,6 +27,20 @@ def put(bench, candidate, served=None, name=ACC):
 def test_threshold_is_a_lower_bound(bench, value, verdict):
     put(bench, value, 0.9)
     assert bench.verdict(VALUE) == verdict
+
+
+@pytest.mark.parametrize("limit", [0.9, 1e-8, 1e8, -0.7])
+@pytest.mark.parametrize("end", ["min", "max"])
+@pytest.mark.parametrize(("steps", "verdict"), [(0, "passed"), (3, "failed")])
+def test_limit_itself_passes_in_the_precision_that_metrics_have(bench, limit, end, steps, verdict):
+    value = np.float32(limit)
+    for _ in range(steps):
+        value = np.nextafter(value, np.float32(-np.inf if end == "min" else np.inf))
+    bench.settings["thresholds"][ACCURACY] = {end: limit}
+    put(bench, float(value), 0.9)
+    check = bench.check(VALUE)
+    assert check.verdict == verdict
+    assert (float(check.observed) == limit) is (verdict == "passed")
 
 
 @pytest.mark.parametrize(("value", "verdict"), [(0.95, "passed"), (0.951, "failed"), (0.9, "passed"), (0.89, "failed")])
@@ -98,6 +112,8 @@ def slices(bench, values, change=None, min_examples=1, features=("region",)):
             "candidate": {ACC: candidate, COUNT: examples},
             "baseline": {ACC: served, COUNT: examples},
         }
+    counted = sum(models["candidate"][COUNT] for key, models in bench.metrics.items() if key)
+    bench.metrics[()]["candidate"][COUNT] = counted or 1000
 
 
 def test_better_overall_but_worse_on_a_slice_is_refused(bench):
@@ -133,6 +149,66 @@ def test_slice_whose_examples_nobody_counted_is_not_too_small_but_unknown(bench)
     assert bench.verdict(f"slice/region/value/{ACCURACY}") == "failed"
 
 
+@pytest.mark.parametrize("lost", [math.nan, None])
+def test_examples_that_nobody_counted_on_the_whole_leave_it_open_whether_slices_cover_them(bench, lost):
+    slices(bench, {"north": (0.9, 0.9, 5)})
+    bench.metrics[()]["candidate"].pop(COUNT)
+    if lost is not None:
+        bench.metrics[()]["candidate"][COUNT] = lost
+    assert bench.verdict(f"slice/region/value/{ACCURACY}") == "failed"
+
+
+def covering(bench, examples, min_examples, values=None):
+    """A cut by region whose slices have 9 examples of so many."""
+    slices(bench, values or {"north": (0.9, 0.9, 6), "south": (0.85, 0.9, 3)}, min_examples=min_examples)
+    bench.metrics[()]["candidate"][COUNT] = examples
+    return bench.check(f"slice/region/value/{ACCURACY}")
+
+
+@pytest.mark.parametrize(
+    ("examples", "min_examples", "verdict"),
+    [(9, 1, "passed"), (10, 1, "failed"), (11, 3, "passed"), (12, 3, "failed"), (1000, 3, "failed")],
+)
+def test_examples_that_lack_the_feature_are_a_slice_that_nobody_judged(bench, examples, min_examples, verdict):
+    check = covering(bench, examples, min_examples)
+    told = f"; 9 of {examples:,} examples have a value of region"
+    assert (check.verdict, check.observed.endswith(told)) == (verdict, examples > 9)
+
+
+def test_slices_that_are_all_small_do_not_hide_that_most_examples_lack_the_feature(bench):
+    values = {"north": (0.9, 0.9, 5), "south": (0.9, 0.9, 4)}
+    check = covering(bench, 11, 20, values)
+    assert (check.verdict, check.observed) == (
+        "skipped",
+        "all there is: 2 slices with fewer than 20 examples; 9 of 11 examples have a value of region",
+    )
+
+
+def test_most_examples_without_the_feature_fail_although_no_slice_is_large_enough(bench):
+    check = covering(bench, 29, 20)
+    assert check.verdict == "failed" and check.observed.endswith("; 9 of 29 examples have a value of region")
+
+
+def test_examples_with_several_values_are_told_of(bench):
+    check = covering(bench, 8, 1)
+    assert (check.verdict, check.observed) == (
+        "passed",
+        "0.85 where region is south at worst; 2 slices; some examples have several values of region",
+    )
+
+
+def test_values_that_are_no_text_are_slices_of_their_own(bench):
+    slices(bench, {b"K\xf6ln": (0.1, 0.9, 5), b"K\xe4ln": (0.95, 0.9, 5)})
+    check = bench.check(f"slice/region/value/{ACCURACY}")
+    assert (check.verdict, check.observed) == ("failed", "0.1 where region is K\\xf6ln; 2 slices")
+
+
+def test_slice_that_is_there_twice_is_not_the_last_of_the_two(bench):
+    slices(bench, {b"K\xf6ln": (0.1, 0.9, 5), "K\\xf6ln": (0.95, 0.9, 5)})
+    check = bench.check(f"slice/region/value/{ACCURACY}")
+    assert (check.verdict, check.observed) == ("failed", "not known: the evaluation has region=K\\xf6ln twice")
+
+
 def test_feature_without_any_value_fails(bench):
     slices(bench, {"north": (0.9, 0.9, 5)}, features=("planet",))
     assert bench.check(f"slice/planet/value/{ACCURACY}").observed == "not known: no evaluation example has planet"
@@ -146,8 +222,8 @@ def test_slice_with_a_figure_that_is_none_fails(bench, broken):
 
 def test_several_features_are_one_slice_whatever_their_order(bench):
     bench.settings["slices"] = [{"features": ["region", "age"], "thresholds": {ACCURACY: {"min": 0.8}}}]
-    bench.metrics[(("age", "old"), ("region", "north"))] = {"candidate": {ACC: 0.7}}
-    bench.metrics[(("region", "north"),)] = {"candidate": {ACC: 0.1}}
+    bench.metrics[(("age", "old"), ("region", "north"))] = {"candidate": {ACC: 0.7, COUNT: 1000}}
+    bench.metrics[(("region", "north"),)] = {"candidate": {ACC: 0.1, COUNT: 1000}}
     observed = bench.check(f"slice/region+age/value/{ACCURACY}").observed
     assert observed == "0.7 where age is old and region is north; 1 slice"
 
@@ -222,42 +298,55 @@ def test_evaluation_that_cannot_be_read_fails(bench, damage):
     assert (bench.verdict(VALUE), bench.verdict(CHANGE)) == ("failed", "failed")
 
 
-def bare(bench):
-    os.remove(Path(bench.inputs["evaluation_blessing"][0].uri, "BLESSED"))
+def unanalysed(bench, content):
+    finding = bench.write()["evaluation"][0]
+    Path(finding.uri, "metrics.tfrecord").unlink()
+    Path(finding.uri, "not_evaluated.json").write_text(content)
+    evidence.record(finding, bench.model, bench.served)
 
 
-def both(bench):
-    Path(bench.inputs["evaluation_blessing"][0].uri, "NOT_BLESSED").touch()
+def test_analysis_says_on_how_many_examples_it_was_made(bench):
+    check = bench.check(MADE)
+    assert (check.verdict, check.observed, check.required, check.forceable) == ("passed", "1,000 examples", "made", False)
 
 
-def by_hand(bench):
-    bench.inputs["evaluation_blessing"][0].set_int_custom_property("blessed", 0)
+@pytest.mark.parametrize(
+    ("content", "observed"),
+    [
+        ('{"reason": "it must not\\n be loaded\\u001b"}', "not made: it must not be loaded"),
+        ('{"reason": "' + "x" * 900 + '"}', None),
+        ("{}", "not made: no reason was recorded"),
+        ("no JSON", "not made: no reason was recorded"),
+    ],
+)
+def test_analysis_that_was_not_made_says_why_on_one_short_line(bench, content, observed):
+    unanalysed(bench, content)
+    check = bench.check(MADE)
+    assert check.verdict == "failed"
+    assert observed in (check.observed, None)
+    assert len(check.observed) <= 300 and check.observed.isprintable()
 
 
-def of_another(bench):
-    bench.inputs["evaluation_blessing"][0].set_int_custom_property("current_model_id", 99)
+def test_reason_from_elsewhere_is_no_html_in_the_page(bench):
+    unanalysed(bench, json.dumps({"reason": "<script>alert(1)</script>"}))
+    decision, _, recorded = bench.decide()
+    page = Path(recorded.uri, "decision.html").read_text()
+    assert not decision["blessed"]
+    assert "<script" not in page and "not made: &lt;script&gt;" in page
 
 
-def missing(bench):
-    bench.inputs["evaluation_blessing"] = []
+@pytest.mark.parametrize("examples", [0, None, math.nan])
+def test_analysis_of_no_examples_is_none_even_if_the_metrics_pass(bench, examples):
+    counted = bench.metrics[()]["candidate"]
+    counted["example_count"] = examples
+    if examples is None:
+        del counted["example_count"]
+    assert (bench.verdict(VALUE), bench.verdict(MADE)) == ("passed", "failed")
 
 
-def gone(bench):
-    shutil.rmtree(bench.inputs["evaluation_blessing"][0].uri)
-
-
-@pytest.mark.parametrize("damage", [bare, both, by_hand, of_another, missing, gone])
-def test_evaluators_own_blessing_must_be_whole_and_about_this_model(bench, damage):
-    bench.write()
-    assert bench.verdict("evaluation/blessing") == "passed"
-    damage(bench)
-    assert bench.verdict("evaluation/blessing") == "failed"
-
-
-def test_evaluator_that_refuses_what_the_metrics_pass_is_believed(bench):
-    bench.blessed = 0
-    assert bench.verdict(VALUE) == "passed"
-    assert bench.verdict("evaluation/blessing") == "failed"
+def test_analysis_that_is_not_there_was_not_made(bench):
+    bench.write()["evaluation"] = []
+    assert bench.verdict(MADE) == "failed"
 
 
 def test_figure_is_shown_with_enough_digits_to_see_why_it_failed(bench):

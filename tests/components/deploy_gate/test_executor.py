@@ -27,7 +27,12 @@ def failed(decision):
 def test_model_that_meets_everything_is_blessed_and_the_blessing_bound_to_the_decision(bench):
     decision, blessing, recorded = bench.decide()
     assert (decision["blessed"], decision["passed"], failed(decision)) == (True, True, [])
-    assert decision["model"] == {"id": bench.model.id, "node": "FederatedTrainer", "digest": tree_digest(bench.model.uri)}
+    assert decision["model"] == {
+        "id": bench.model.id,
+        "name": "digits",
+        "node": "FederatedTrainer",
+        "digest": tree_digest(bench.model.uri),
+    }
     assert decision["served"] == {"version": 1, "digest": tree_digest(bench.model_dir / "1"), "same_as_model": False}
     digest = hashlib.sha256(Path(recorded.uri, "decision.json").read_bytes()).hexdigest()
     assert blessing.get_int_custom_property("blessed") == 1
@@ -54,11 +59,40 @@ def test_refusal_is_recorded_as_fully_as_a_blessing(bench):
     assert recorded.get_string_custom_property("digest") == tree_digest(recorded.uri)
 
 
+def logged(caplog):
+    return [(record.levelname, record.message) for record in caplog.records if record.name.endswith("deploy_gate.executor")]
+
+
+def test_log_tells_a_refusal_in_one_line(bench, caplog):
+    bench.metrics[()]["candidate"]["sparse_categorical_accuracy"] = 0.5
+    ids = ", ".join(failed(bench.decide()[0]))
+    assert logged(caplog) == [("WARNING", f"Model {bench.model.id} of digits is refused: 2 checks failed: {ids}")]
+
+
+def test_log_warns_of_a_model_that_is_forced_live_and_of_one_that_is_held_back(bench, caplog):
+    approvals_file(bench, action="hold")
+    bench.decide()
+    bench.settings["serving"]["max_p99_ms"] = 1.0
+    approvals_file(bench, action="force")
+    bench.decide()
+    model = f"Model {bench.model.id} of digits"
+    assert logged(caplog) == [
+        ("WARNING", f"{model} is held back"),
+        ("WARNING", f"{model} is forced live: 1 check failed: serving/p99"),
+    ]
+
+
+def test_log_of_a_model_that_may_go_live_warns_of_nothing(bench, caplog):
+    caplog.set_level("INFO", logger="components.deploy_gate")
+    bench.decide()
+    assert logged(caplog) == [("INFO", f"Model {bench.model.id} of digits may go live")]
+
+
 @pytest.mark.parametrize("key", [key for key in JUDGED if key != "client_metrics"])
 def test_missing_judge_means_not_blessed_and_fails_all_that_it_decides(bench, key):
     bench.write()[key] = []
     decision, _, _ = bench.decide()
-    theirs = [check for check in decision["checks"] if check["judge"] == NODES[key] and check["id"] != "evaluation/blessing"]
+    theirs = [check for check in decision["checks"] if check["judge"] == NODES[key]]
     assert not decision["blessed"]
     assert {check["verdict"] for check in theirs} == {"failed"}
     assert f"evidence/{NODES[key]}" in failed(decision)
@@ -122,6 +156,11 @@ def test_report_of_a_form_that_nobody_foresaw_fails_its_checks_and_hides_no_othe
     assert failed(bench.decide()[0]) == ["serving/weights", "serving/p99"]
 
 
+def check_of(decision, name):
+    (check,) = [check for check in decision["checks"] if check["id"] == name]
+    return check["what"], check["observed"], check["required"]
+
+
 def test_first_deploy_has_to_be_allowed_and_skips_the_comparisons(bench):
     shutil.rmtree(bench.model_dir)
     bench.served = None
@@ -129,8 +168,14 @@ def test_first_deploy_has_to_be_allowed_and_skips_the_comparisons(bench):
     decision, blessing, _ = bench.decide()
     assert failed(decision) == ["first-deploy"] and decision["served"] is None
     assert not blessing.has_custom_property("baseline_model_id")
+    assert check_of(decision, "first-deploy") == (
+        "the model that is served now",
+        "none yet",
+        "one to compare with (for a first deploy set gate.first_deploy: allow)",
+    )
     bench.settings["first_deploy"] = "allow"
     decision, _, _ = bench.decide()
+    assert check_of(decision, "first-deploy")[1:] == ("none yet", "one to compare with, or none yet")
     skipped = {check["id"]: check["observed"] for check in decision["checks"] if check["verdict"] == "skipped"}
     assert decision["blessed"]
     assert skipped == {"evaluation/change/SparseCategoricalAccuracy": "nothing is served to compare with"}
@@ -140,6 +185,7 @@ def test_model_that_is_live_already_is_compared_with_the_one_before_it(bench):
     bench.serve(bench.model, version=2)
     decision, _, _ = bench.decide()
     assert decision["blessed"] and decision["served"]["same_as_model"]
+    assert check_of(decision, "first-deploy")[1] == "version 2, this very model"
     bench.metrics[()]["baseline"]["sparse_categorical_accuracy"] = 0.99
     bench.write()
     assert failed(bench.decide()[0]) == ["evaluation/change/SparseCategoricalAccuracy"]
@@ -228,6 +274,16 @@ def test_model_that_passed_is_held_back(bench):
     decision, blessing, _ = bench.decide()
     assert (decision["blessed"], decision["passed"], decision["override"]["action"]) == (False, True, "hold")
     assert blessing.get_int_custom_property("blessed") == 0
+
+
+def test_approval_with_a_wrong_digest_is_told(bench):
+    bench.metrics[()]["candidate"]["sparse_categorical_accuracy"] = 0.5
+    approvals_file(bench, action="force", model="0" * 12)
+    decision, _, recorded = bench.decide()
+    (told,) = decision["approvals"]
+    assert not decision["blessed"] and not told["applied"]
+    assert told["note"] == f"names another model than {tree_digest(bench.model.uri)[:12]}"
+    assert told["note"] in Path(recorded.uri, "decision.html").read_text()
 
 
 @pytest.mark.parametrize("content", [None, "approvals: {", "approvals: [{action: force}]"])

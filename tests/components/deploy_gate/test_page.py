@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html.parser
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,13 +20,13 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg" class="clients"><title>Clients</t
 
 def decision(text="0.9512", override=None):
     checks = (
-        Check("evaluation/value/A", "Evaluator", "A on all examples", text, "at least 0.95", PASSED, True),
+        Check(f"evaluation/value/{text}", "Evaluator", "A on all examples", text, "at least 0.95", PASSED, True),
         Check("clients/worsened", "FederatedEvaluator", "clients that got worse", "3 clients", "at most 10 %", SKIPPED, True),
         Check("serving/weights", "ServingCheck", "weights that are not finite", text, "none", FAILED, False),
     )
     return Decision(
         decided_at=datetime(2026, 6, 1, 12, tzinfo=timezone.utc),
-        model={"id": 7, "node": "FederatedTrainer", "digest": "ab" * 32},
+        model={"id": 7, "name": "digits", "node": "FederatedTrainer", "digest": "ab" * 32},
         served={"version": 3, "digest": "cd" * 32, "same_as_model": False},
         checks=checks,
         override=override,
@@ -61,7 +62,7 @@ class Elements(html.parser.HTMLParser):
 def test_page_says_the_verdict_first_and_the_failed_checks_before_the_others():
     seen = Elements(page.as_html(decision()))
     words = " ".join(" ".join(seen.texts).split())
-    assert words.index("Model 7 is refused: 1 check failed") < words.index("weights that are not finite")
+    assert words.index("digits: model 7 is refused, 1 check failed") < words.index("weights that are not finite")
     assert words.index("weights that are not finite") < words.index("clients that got worse") < words.index("A on all examples")
     assert "no approval can override it" in words
     assert "version 3" in words and "ab" * 32 in words and "2026-06-01 12:00 UTC" in words
@@ -77,7 +78,7 @@ def test_page_loads_nothing_and_runs_nothing():
 
 
 def test_text_from_elsewhere_stays_text():
-    text = page.as_html(decision(HOSTILE))
+    text = page.as_html(dataclasses.replace(decision(HOSTILE), model={**decision().model, "name": HOSTILE}))
     assert "<script" not in text and "alert(1)" in "".join(Elements(text).texts)
     markdown = page.as_markdown(decision(HOSTILE))
     assert "<script" not in markdown.replace("\\<", "") and "](" not in markdown.replace("\\]", "")
@@ -90,19 +91,35 @@ def test_every_row_of_the_markdown_table_has_its_five_cells():
     assert "weights" in rows[2]
 
 
-def test_markdown_tells_verdict_model_and_what_people_said():
+def test_markdown_tells_verdict_model_and_approvals():
     lines = page.as_markdown(decision()).splitlines()
-    assert lines[0] == "### ❌ Model 7 is refused: 1 check failed"
+    assert lines[0] == "### ❌ digits: model 7 is refused, 1 check failed"
     assert "model `abababababab` of FederatedTrainer · served: version 3" in lines[2]
     assert lines[4].startswith("> Not applied: force by 0.9512 until 2026-06-02 10:00 UTC: 0.9512 (expired)")
 
 
 @pytest.mark.parametrize(
     ("action", "headline"),
-    [("force", "Model 7 is forced live over 1 failed check"), ("hold", "Model 7 is held back; 1 check failed as well")],
+    [
+        ("force", "digits: model 7 is forced live over 1 failed check"),
+        ("hold", "digits: model 7 is held back, 1 check failed as well"),
+    ],
 )
-def test_override_is_the_headline(action, headline):
-    assert page.headline(decision(override={"action": action})) == headline
+def test_override_is_the_headline_and_has_the_mark_and_the_colour_of_a_warning(action, headline):
+    overridden = decision(override={"action": action})
+    assert page.headline(overridden) == headline
+    assert page.as_markdown(overridden).splitlines()[0] == f"### ⚠️ {headline}"
+    assert ("class", "overridden") in Elements(page.as_html(overridden)).attributes
+
+
+def test_digest_is_short_to_read_and_whole_to_copy():
+    texts = Elements(page.as_html(decision())).texts
+    assert "ab" * 6 in texts and "ab" * 32 in texts
+
+
+def test_model_whose_digest_is_not_known_is_shown_all_the_same():
+    unread = dataclasses.replace(decision(), model={"id": 7, "name": "digits", "node": "FederatedTrainer", "digest": ""})
+    assert "cannot be read" in page.as_html(unread)
 
 
 def test_picture_of_the_clients_is_fit_for_the_page(tmp_path):

@@ -40,19 +40,25 @@ def Check(model: InputArtifact[Model], serving_report: OutputArtifact[ServingRep
 
 
 @component
-def Evaluate(
-    model: InputArtifact[Model],
-    evaluation: OutputArtifact[ModelEvaluation],
-    blessing: OutputArtifact[ModelBlessing],
-    accuracy: Parameter[float],
-    served: InputArtifact[Model] = None,
-):
-    models = {"candidate": accuracy, "baseline": 0.9} if served else {"": accuracy}
-    write_metrics(evaluation.uri, {(): {name: {"sparse_categorical_accuracy": value} for name, value in models.items()}})
+def Bless(model: InputArtifact[Model], blessing: OutputArtifact[ModelBlessing]):
     blessing.set_int_custom_property("blessed", 1)
     blessing.set_int_custom_property("current_model_id", model.id)
     blessing.set_string_custom_property("current_model", model.uri)
     Path(blessing.uri, "BLESSED").touch()
+
+
+@component
+def Evaluate(
+    model: InputArtifact[Model],
+    evaluation: OutputArtifact[ModelEvaluation],
+    accuracy: Parameter[float],
+    served: InputArtifact[Model] = None,
+):
+    models = {"candidate": accuracy, "baseline": 0.9} if served else {"": accuracy}
+    write_metrics(
+        evaluation.uri,
+        {(): {name: {"sparse_categorical_accuracy": value, "example_count": 1000} for name, value in models.items()}},
+    )
     evidence.record(evaluation, model, served)
 
 
@@ -97,10 +103,10 @@ class Pipelines:
             model_dir=str(self.model_dir),
             judges=["ServingCheck", "Evaluator"],
             evaluation=evaluator.outputs["evaluation"],
-            evaluation_blessing=evaluator.outputs["blessing"],
             serving_report=check.outputs["serving_report"],
         ).with_id("DeployGate")
-        nodes = [trained, served, check, evaluator, gate]
+        other = Bless(model=model).with_id("StockEvaluator")
+        nodes = [trained, served, check, evaluator, gate, *([other] if self.pushed_blessing == other.id else [])]
         blessing = {node.id: node for node in nodes}[self.pushed_blessing].outputs["blessing"]
         filesystem = tfx.proto.PushDestination.Filesystem(base_directory=str(self.model_dir))
         destination = tfx.proto.PushDestination(filesystem=filesystem)
@@ -158,8 +164,14 @@ def test_failed_node_that_tfx_goes_on_after_means_not_blessed(pipelines):
     assert checks[f"evaluation/change/{ACCURACY}"]["verdict"] == "failed"
 
 
-def test_blessing_of_the_bare_evaluator_pushes_nothing(pipelines):
-    pipelines.pushed_blessing = "Evaluator"
+def test_only_blessing_of_a_pipeline_is_the_gates(pipelines):
+    pipelines.run("a", accuracy=0.5)
+    store = mlmd.MetadataStore(pipelines.connection)
+    assert [blessing.uri.split("/")[-3] for blessing in store.get_artifacts_by_type("ModelBlessing")] == ["DeployGate"]
+
+
+def test_blessing_of_a_bare_evaluator_pushes_nothing(pipelines):
+    pipelines.pushed_blessing = "StockEvaluator"
     with pytest.raises(IntegrityError, match="expected a decision of DeployGate behind it, got none"):
         pipelines.run("a")
     assert layout.versions(pipelines.model_dir) == []

@@ -23,11 +23,11 @@ def ids(settings, judges=()):
     return [requirement.id for requirement in requirements(settings, judges)]
 
 
-def test_smallest_gate_still_looks_at_integrity_serving_and_the_evaluators_verdict(settings):
+def test_smallest_gate_still_looks_at_integrity_serving_and_the_evaluators_analysis(settings):
     settings |= {"thresholds": {ACCURACY: {"min": 0.9}}, "change": {}, "better_than_constant": False, "baseline": None}
     assert ids(settings) == [
         f"evaluation/value/{ACCURACY}",
-        "evaluation/blessing",
+        "evaluation/made",
         "first-deploy",
         "serving/loadable",
         "serving/ops",
@@ -78,7 +78,7 @@ def test_every_setting_becomes_a_requirement_in_plain_words(settings):
         "serving/memory": "at most 512 MB",
         "slice/b+a/value/AUC": "at least 0.5",
         "slice/b+a/change/AUC": "at least -0.1 of the served model's value",
-        f"constant/{ACCURACY}": "strictly better",
+        f"constant/{ACCURACY}": "better, with 95 % confidence",
         f"baseline/{ACCURACY}": "worse by at most 0.02, with 95 % confidence",
         "clients/quantile/0.1": "at least 0.7",
         "clients/worst-decile": "at least 0.6 and at most 0.95",
@@ -99,6 +99,7 @@ def test_every_setting_becomes_a_requirement_in_plain_words(settings):
 def test_what_says_that_a_finding_or_a_model_is_broken_can_never_be_forced(settings):
     never = {each.id for each in requirements(full(settings)) if not each.forceable}
     assert never == {
+        "evaluation/made",
         "run/nodes",
         "model/bytes",
         "approvals/file",

@@ -139,10 +139,19 @@ def test_model_alone_is_believed_where_no_ledgers_are_kept(private):
     assert private.verdict("privacy/epsilon") == "passed"
 
 
-def test_epsilon_is_told_with_its_unit_and_seeded_noise_with_it(private):
+def test_epsilon_is_told_with_its_unit(private):
+    private.model.set_string_custom_property("noise", "secret")
+    check = private.check("privacy/epsilon")
+    assert check.verdict == "passed"
+    assert check.observed.endswith(" (client level, add/remove one client, delta=1e-4)")
+
+
+def test_epsilon_of_seeded_noise_is_none_that_can_be_relied_on(private):
     private.model.set_string_custom_property("noise", "seeded")
-    observed = private.check("privacy/epsilon").observed
-    assert observed.endswith(" (client level, add/remove one client, delta=1e-4); its noise is seeded")
+    check = private.check("privacy/epsilon")
+    assert (check.verdict, check.forceable) == ("failed", True)
+    assert check.observed.endswith("; its noise is seeded: epsilon holds for nobody who knows the seed")
+    assert private.verdict("privacy/delta") == "passed"
 
 
 def test_model_that_was_trained_without_privacy_fails(bench):

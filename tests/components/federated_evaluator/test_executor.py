@@ -163,6 +163,25 @@ def test_a_model_of_nan_is_a_finding_and_not_an_error(evaluate, judged_model) ->
         assert of_metric["candidate"]["worst_decile"] is None
 
 
+@pytest.mark.slow
+def test_a_model_that_fails_on_some_examples_has_no_metrics_of_any_client(evaluate, judged_model, tmp_path) -> None:
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
+    def answer(examples: Any) -> dict[str, Any]:
+        x = tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([3], tf.float32)})["x"]
+        return {"predictions": tf.gather(tf.zeros([1]), tf.cast(x[:, 0] > 1.5, tf.int64))}
+
+    network, picky = tf.Module(), standard_artifacts.Model()
+    network.answer, picky.uri, picky.id = answer, str(tmp_path / "picky"), 99
+    tf.saved_model.save(network, str(tmp_path / "picky" / "Format-Serving"), signatures={"serve_examples": answer})
+    good = judged_model("binary", "chance", KERNEL)
+    findings = [evaluate(f"of-{size}", model=picky, served=good, batch_size=size) for size in (8, 32)]
+    told = summary(findings[0])
+    assert told["non_finite"] == {"candidate": told["examples"], "served": 0}
+    assert told["problems"]["candidate"].endswith("an index is outside of the valid range of [0, 1).")
+    assert told["metrics"]["BinaryAccuracy"]["candidate"]["undefined"] == told["clients"]
+    assert len({tree_digest(finding.uri) for finding in findings}) == 1
+
+
 def test_a_model_that_must_not_be_loaded_is_not(evaluate, judged_model, serving_report) -> None:
     model = judged_model("binary", "chance", KERNEL)
     finding = evaluate("out", model=model, serving_report=serving_report(model, loadable=False))

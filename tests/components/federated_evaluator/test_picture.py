@@ -59,5 +59,13 @@ def test_very_uneven_values_are_on_a_logarithmic_scale() -> None:
     assert "1000" in texts(draw("MeanSquaredError", {"candidate": np.array([0.1, 0.2, 0.3, 900.0])}))
 
 
+def test_lines_and_dots_are_lighter_in_the_dark() -> None:
+    picture = ET.fromstring(draw("AUC", TWO))
+    dark = (picture.findtext(f"{SVG}style") or "").split("prefers-color-scheme: dark")[1]
+    drawn = {element.get("class", "") for element in picture.iter() if "stroke" in element.attrib or "fill" in element.attrib}
+    assert drawn == {"curve candidate", "curve served", "dot candidate", "dot served"}
+    assert all(f".clients .{each.replace(' ', '.')} {{" in dark for each in drawn)
+
+
 def test_same_values_give_the_same_bytes() -> None:
     assert draw("AUC", TWO) == draw("AUC", {key: value[::-1].copy() for key, value in TWO.items()})

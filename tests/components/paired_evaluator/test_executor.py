@@ -140,8 +140,9 @@ def test_a_model_that_must_not_be_loaded_is_not(evaluate, judged_examples, recor
     assert summary(finding) == {"format": 1, "evaluated": False}
     assert [path.name for path in Path(finding.uri).iterdir()] == ["summary.json"]
     assert evidence.problem(finding, model) is None
-    with pytest.raises(DataError, match="model under test cannot be loaded"):
-        evaluate("loaded", examples=examples, model=model)
+    told = summary(evaluate("loaded", examples=examples, model=model))
+    assert "model under test cannot be loaded" in told["problems"]["candidate"]
+    assert told["non_finite"] == {"candidate": 90}
 
 
 @pytest.mark.slow
@@ -159,18 +160,46 @@ def test_a_report_about_another_model_or_an_edited_one_opens_no_door(
 
 
 @pytest.mark.slow
-def test_a_model_of_another_shape_is_one_error_and_a_served_one_only_cannot_be_compared(
-    evaluate, judged_model, judged_examples, records
-) -> None:
+def test_a_model_of_another_shape_is_a_finding_whichever_it_is(evaluate, judged_model, judged_examples, records) -> None:
     good, other = judged_model("classes", "good", KERNEL), judged_model("regression", "of-regression", [[1.0], [1.0], [1.0]])
     examples = judged_examples("examples", {"a.gz": records})
-    with pytest.raises(DataError, match=r"expected an output 'scores' of the model under test, got predictions") as refused:
-        evaluate("candidate", examples=examples, model=other)
-    assert "\n" not in str(refused.value)
-    told = summary(evaluate("served", examples=examples, model=good, served=other))
-    assert told["non_finite"] == {"candidate": 0, "served": 90}
+    told = summary(evaluate("candidate", examples=examples, model=other, baseline=good))
+    assert "expected an output 'scores' of the model under test, got predictions" in told["problems"]["candidate"]
+    assert told["non_finite"] == {"candidate": 90, "baseline": 0}
+    told = summary(evaluate("others", examples=examples, model=good, baseline=other, served=other))
+    assert told["non_finite"] == {"candidate": 0, "baseline": 90, "served": 90}
     assert told["means"]["served"]["SparseCategoricalAccuracy"] is None
-    assert "the served model" in told["problems"]["served"]
+    assert {"baseline", "served"} == told["problems"].keys()
+
+
+@pytest.mark.slow
+def test_a_model_that_fails_on_some_examples_is_not_measured_on_any(
+    evaluate, judged_model, judged_examples, judged_records, tmp_path, caplog
+) -> None:
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
+    def answer(examples: Any) -> dict[str, Any]:
+        x = tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([3], tf.float32)})["x"]
+        return {"scores": tf.gather(tf.eye(3), tf.cast(x[:, 0], tf.int64))}
+
+    network, picky = tf.Module(), standard_artifacts.Model()
+    network.answer, picky.uri, picky.id = answer, str(tmp_path / "picky"), 99
+    tf.saved_model.save(network, str(tmp_path / "picky" / "Format-Serving"), signatures={"serve_examples": answer})
+    records = judged_records(np.array([[1.0, 0, 0]] * 40 + [[4711.0, 0, 0]]), [1] * 41)
+    one, two = ({"a.gz": records}, {"a.gz": records[35:], "b.gz": records[:35]})
+    good = judged_model("classes", "good", KERNEL)
+    findings = [
+        evaluate(f"{name}-out", examples=judged_examples(name, files), model=picky, baseline=picky, served=good, batch_size=8)
+        for name, files in (("one", one), ("two", two))
+    ]
+    told = summary(findings[0])
+    assert told["non_finite"] == {"candidate": 41, "baseline": 41, "served": 0}
+    assert told["problems"]["candidate"].endswith(
+        "failed on the evaluation examples: an index is outside of the valid range of [0, 3)."
+    )
+    assert "4711" not in json.dumps(told) + caplog.text
+    assert len({tree_digest(finding.uri) for finding in findings}) == 1  # whichever batches the others happened to be in
 
 
 @pytest.mark.slow

@@ -32,9 +32,10 @@ def test_a_model_that_fails_on_the_examples_is_a_finding_that_quotes_none(
         checking.answered(answer)
 
 
-def test_examples_that_are_not_the_modules_are_an_error_that_quotes_none(good_model: str, flowers: str) -> None:
+@pytest.mark.parametrize("record", [b"secret", b"secret \xff\xfe"], ids=["text", "bytes"])
+def test_examples_that_are_not_the_modules_are_an_error_that_quotes_none(good_model: str, flowers: str, record: bytes) -> None:
     with pytest.raises(DataError, match="got others; compare FEATURES") as raised:
-        worker.answer(good_model, flowers, encoded([b"secret"]))
+        worker.answer(good_model, flowers, encoded([record]))
     assert "secret" not in str(raised.value)
 
 

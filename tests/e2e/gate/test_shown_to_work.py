@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,7 @@ def test_not_a_number_in_the_weights_is_refused_before_anything_loads_the_model(
     with bank.untouched():
         refused = bank.run(bank.NOT_A_NUMBER, {"thresholds": {ACCURACY: {"min": 0.1}}})
     assert not refused.decision.blessed and not refused.pushed
-    assert {"serving/weights", "serving/loadable", "evaluation/blessing", f"constant/{ACCURACY}"} <= set(refused.failed), (
-        refused
-    )
+    assert {"serving/weights", "serving/loadable", "evaluation/made", f"constant/{ACCURACY}"} <= set(refused.failed), refused
     assert refused.states["Evaluator"] == "complete"  # it wrote down that it did not look
 
 
@@ -110,6 +109,33 @@ def test_unapproved_operation_is_refused_and_never_executed(bank: Any, live: Any
         refused = bank.run(bank.EXACT, {}, source=bank.READS_A_FILE)
     assert "serving/ops" in refused.failed, refused
     assert "ReadFile" in refused.check("serving/ops")["observed"]
+
+
+def assert_no_client_is_told(outcome: Any, log: str) -> None:
+    """No bank's name, as a quoted example has it, in the log or in what was written about the decision."""
+    pages = [path.read_text() for path in Path(str(outcome.decision.folder)).iterdir()]
+    assert not re.findall(r"bank \d+", "".join([log, *pages]))
+
+
+def test_model_that_fails_on_some_customers_is_refused_on_record(bank: Any, live: Any, caplog: Any) -> None:
+    with bank.untouched():
+        refused = bank.run(bank.EXACT, {}, source=bank.PICKY)
+    assert not refused.decision.blessed and not refused.pushed
+    assert refused.check("serving/loadable")["verdict"] == "passed"
+    assert {"predictions/finite", "evaluation/made", f"constant/{ACCURACY}"} <= set(refused.failed), refused
+    observed = refused.check(f"evaluation/change/{ACCURACY}")["observed"]
+    assert "failed on the evaluation examples: an index is outside of the valid range" in observed
+    assert_no_client_is_told(refused, caplog.text)
+
+
+def test_baseline_that_fails_on_some_customers_matters_where_it_is_compared_with(bank: Any, live: Any, caplog: Any) -> None:
+    failing = bank.model(bank.EXACT, bank.PICKY)
+    with bank.untouched():
+        compared = bank.run(bank.ROUGH, {"baseline": {"margin": 0.3}}, baseline_model=failing)
+        alone = bank.run(bank.ROUGH, {}, baseline_model=failing)
+    assert compared.failed == [f"baseline/{ACCURACY}"], compared
+    assert alone.decision.blessed, alone
+    assert_no_client_is_told(compared, caplog.text)
 
 
 def test_slow_model_is_refused(bank: Any, live: Any) -> None:
@@ -182,3 +208,18 @@ def test_forced_model_goes_live_and_says_by_whom_why_and_until_when(bank: Any, l
     told = {key: recorded.custom_properties[f"override{key}"].string_value for key in ("", "_by", "_reason")}
     assert told == {"": "force", "_by": "Ada Vogel", "_reason": "agreed by the board"}
     assert recorded.custom_properties["override_until"].string_value.startswith("2100-01-01")
+
+
+def test_served_model_that_cannot_answer_any_more_is_no_obstacle_where_nothing_is_compared(
+    bank: Any, live: Any, caplog: Any
+) -> None:
+    bank.live_needs_a_column_of_the_past()
+    with bank.untouched():
+        compared = bank.run(bank.EXACT, {})
+    assert not compared.decision.blessed
+    assert compared.failed == [f"evaluation/change/{ACCURACY}"], compared
+    assert compared.states["Evaluator"] == "complete"
+    alone = bank.run(bank.EXACT, {"change": {}})
+    assert alone.decision.blessed and alone.pushed, alone
+    for outcome in (compared, alone):
+        assert_no_client_is_told(outcome, caplog.text)

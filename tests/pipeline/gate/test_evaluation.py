@@ -1,9 +1,9 @@
-"""What the Evaluator is told, and how TFMA then judges a real model."""
+"""What the Evaluator is told, and what TFMA then measures of a real model."""
 
 import numpy as np
 import pytest
 
-from pipeline.gate import eval_config, metric_names, without_thresholds
+from pipeline.gate import eval_config, metric_names
 from pipeline.gate_config import GateConfig
 
 pytestmark = pytest.mark.slow  # TFMA's import alone takes over 10 s
@@ -77,8 +77,7 @@ def evaluate(config, examples, folder, model, baseline=None):
     paths = {"": model} if baseline is None else {tfma.CANDIDATE_KEY: model, tfma.BASELINE_KEY: baseline}
     models = [tfma.default_eval_shared_model(path, model_name=name, eval_config=config) for name, path in paths.items()]
     models = models if baseline else models[0]
-    result = tfma.run_model_analysis(models, eval_config=config, data_location=examples, output_path=str(folder))
-    return result, tfma.load_validation_result(str(folder))
+    return tfma.run_model_analysis(models, eval_config=config, data_location=examples, output_path=str(folder))
 
 
 def metrics_of(result, slice_key=()):
@@ -86,75 +85,43 @@ def metrics_of(result, slice_key=()):
     return {name: value["doubleValue"] for name, value in values[""][""].items() if "doubleValue" in value}
 
 
-def failures(validation):
-    return [failure.metric_key.name for each in validation.metric_validations_per_slice for failure in each.failures]
-
-
-def checked(config):
-    """The metrics for which TFMA has a threshold."""
-    return [metric.class_name for metric in config.metrics_specs[0].metrics if metric.per_slice_thresholds]
-
-
 def config_of(gate_config):
     return eval_config(gate_config.settings("classes", 42), label_key="label", prediction_key="scores")
 
 
-def test_threshold_that_holds_overall_passes_although_a_slice_fails(examples, candidate, tmp_path):
-    result, validation = evaluate(config_of(gate(0.7, slices=["group"])), examples, tmp_path, candidate)
+def test_every_slice_is_measured_and_all_examples_together(examples, candidate, tmp_path):
+    result = evaluate(config_of(gate(0.7, slices=["group"])), examples, tmp_path, candidate)
     assert metrics_of(result) == {"sparse_categorical_accuracy": 0.75, "example_count": 20.0}
     assert metrics_of(result, (("group", "b"),)) == {"sparse_categorical_accuracy": 0.0, "example_count": 5.0}
-    assert validation.validation_ok
-    assert not validation.missing_thresholds
 
 
-def test_threshold_above_what_the_model_reaches_refuses_and_names_the_metric(examples, candidate, tmp_path):
-    _, validation = evaluate(config_of(gate(0.8, slices=["group"])), examples, tmp_path, candidate)
-    assert not validation.validation_ok
-    assert failures(validation) == ["sparse_categorical_accuracy"]
-    assert not validation.metric_validations_per_slice[0].slice_key.single_slice_keys
-
-
-def test_max_is_an_upper_bound_and_ExampleCount_may_have_one(examples, candidate, tmp_path):
-    limits = GateConfig(thresholds={"MeanSquaredError": {"max": 1e-6}, "ExampleCount": {"min": 20, "max": 20}})
-    _, validation = evaluate(config_of(limits), examples, tmp_path, candidate)
-    assert failures(validation) == ["mean_squared_error"]
-
-
-def test_change_and_slices_are_measured_and_left_to_the_deploy_gate(examples, candidate, served, tmp_path):
+def test_metrics_of_changes_and_slices_are_measured_of_both_models(examples, candidate, served, tmp_path):
     slices = [{"features": "group", "thresholds": {"AUC": {"min": 0.9}}, "change": {"MeanSquaredError": {"max": -1}}}]
     limits = gate(0.5, change={ACCURACY: {"min": 0.9}}, slices=slices)
-    results, validation = evaluate(config_of(limits), examples, tmp_path, candidate, served)
-    assert validation.validation_ok and not failures(validation)
+    results = evaluate(config_of(limits), examples, tmp_path, candidate, served)
     named = {"sparse_categorical_accuracy", "auc", "mean_squared_error", "example_count"}
     for result in results.get_results():
         assert {slice_key for slice_key, _ in result.slicing_metrics} == {(), (("group", "a"),), (("group", "b"),)}
         assert all(named <= set(values[""][""]) for _, values in result.slicing_metrics)
 
 
-def test_served_model_that_misses_the_thresholds_does_not_refuse_the_candidate(examples, candidate, served, tmp_path):
-    _, validation = evaluate(config_of(gate(0.7)), examples, tmp_path, candidate, served)
-    assert validation.validation_ok
-    assert not failures(validation)
+SLICE = {"features": "group", "thresholds": {"AUC": {"min": 0.9}}, "change": {ACCURACY: {"max": 0.1}}}
 
 
-def test_gate_without_a_threshold_still_gets_a_verdict_of_tfma(examples, candidate, tmp_path):
-    _, validation = evaluate(config_of(GateConfig()), examples, tmp_path, candidate)
-    assert validation.validation_ok
-    assert checked(config_of(GateConfig())) == ["ExampleCount"]
-    _, validation = evaluate(config_of(GateConfig(thresholds={"ExampleCount": {"min": 21}})), examples, tmp_path, candidate)
-    assert failures(validation) == ["example_count"]
-
-
-def test_without_thresholds_the_same_metrics_are_computed_and_nothing_is_judged():
+@pytest.mark.parametrize("limits", [GateConfig(), gate(0.9), gate(0.9, change={ACCURACY: {"min": 0}}, slices=[SLICE])])
+def test_no_limit_is_told_to_tfma(limits):
     import tensorflow_model_analysis as tfma
 
-    judging = config_of(gate(0.9, change={"AUC": {"min": 0}}, metrics=["MeanSquaredError"]))
-    reporting = without_thresholds(judging)
-    thresholds = tfma.metrics.metric_thresholds_from_metrics_specs
-    assert [m.class_name for m in reporting.metrics_specs[0].metrics] == [
-        m.class_name for m in judging.metrics_specs[0].metrics
-    ]
-    assert thresholds(judging.metrics_specs) and not thresholds(reporting.metrics_specs)
+    config = tfma.utils.update_eval_config_with_defaults(config_of(limits), has_baseline=True, rubber_stamp=True)
+    assert not tfma.metrics.metric_thresholds_from_metrics_specs(config.metrics_specs, eval_config=config)
+    assert "threshold" not in str(config_of(limits))
+
+
+def test_changed_limit_measures_nothing_anew():
+    reported = config_of(GateConfig(metrics=["AUC"]))
+    assert config_of(gate(0.9, metrics=["AUC"])) == config_of(gate(0.5, metrics=["AUC"])) == reported
+    assert config_of(GateConfig(thresholds={"AUC": {"min": 0.9}}, change={"AUC": {"min": 0.1}})) == reported
+    assert config_of(GateConfig()) != reported
 
 
 def test_config_survives_the_json_that_tfx_stores_it_as():
@@ -175,5 +142,5 @@ def test_every_metric_is_computed_once_the_principal_one_and_the_count_always():
 
 def test_parameters_reach_the_metric(examples, candidate, tmp_path):
     limits = gate(0.5, metrics=["MeanSquaredError"], parameters={"MeanSquaredError": {"name": "brier"}})
-    result, _ = evaluate(config_of(limits), examples, tmp_path, candidate)
+    result = evaluate(config_of(limits), examples, tmp_path, candidate)
     assert "brier" in metrics_of(result)

@@ -132,6 +132,34 @@ def test_a_file_of_approvals_that_cannot_be_used_is_refused(modules, tmp_path) -
     assert str(file) in refusal(lint_quickly, config_of({"approvals": str(file)}), modules["classes"])
 
 
+def test_check_that_this_gate_does_not_make_is_refused_in_an_approval_unless_it_has_expired(modules, tmp_path) -> None:
+    file = tmp_path / "approvals.yaml"
+    entry = "{action: force, model: 3f9a0c51d2e4, by: Ada, reason: a study, expires: '%s-01-01T00:00:00Z', checks: [%s]}"
+    gate = {"approvals": str(file), "serving": {"max_p99_ms": 50}}
+
+    def approve(year: int, checks: str) -> None:
+        file.write_text(f"approvals:\n  - {entry % (year, checks)}\n", encoding="utf-8")
+
+    approve(9000, "serving/p99, serving/p9")
+    assert refusal(lint_quickly, config_of(gate), modules["classes"]) == (
+        f"{file}: approvals[0]: checks: this gate makes no check 'serving/p9'; did you mean 'serving/p99'?"
+    )
+    approve(9000, "first-deploy, qqq")
+    message = refusal(lint_quickly, config_of(gate), modules["classes"])
+    assert message.endswith("no check 'qqq'; the ids are in what `python -m pipeline.gate explain --json` prints")
+    for year, checks in ((9000, "serving/p99, first-deploy, infra/blessed"), (2020, "serving/p9")):
+        approve(year, checks)
+        assert lint_quickly(config_of(gate), modules["classes"])
+
+
+def test_operations_that_tensorflow_does_not_have_cannot_be_allowed(modules) -> None:
+    message = refusal(lint_quickly, config_of({"serving": {"allowed_ops": ["ReadFil"]}}), modules["regression"])
+    assert message == "gate.serving.allowed_ops: TensorFlow has no operation 'ReadFil'; did you mean 'ReadFile'?"
+    message = refusal(lint_quickly, config_of({"serving": {"allowed_ops": ["__file__"]}}), modules["regression"])
+    assert message.startswith("gate.serving.allowed_ops: TensorFlow has no operation '__file__'")
+    assert lint_quickly(config_of({"serving": {"allowed_ops": ["PyFunc", "Lambda"]}}), modules["regression"])
+
+
 @pytest.mark.slow  # TFMA's import
 @pytest.mark.parametrize(
     ("name", "gate"),
@@ -141,7 +169,7 @@ def test_a_file_of_approvals_that_cannot_be_used_is_refused(modules, tmp_path) -
             "classes",
             {
                 "thresholds": {ACCURACY: {"min": 0.9}, "SparseTopKCategoricalAccuracy": {"min": 0.9}},
-                "metrics": ["AUC", "MultiClassConfusionMatrixPlot", "Precision"],
+                "metrics": ["AUC", "MultiClassConfusionMatrixPlot", "Precision", "MeanSquaredError"],
                 "parameters": {"SparseTopKCategoricalAccuracy": {"k": 3}, "Precision": {"class_id": 1}},
                 "slices": [{"features": "label", "thresholds": {"Recall": {"min": 0.5}}}],
             },
@@ -208,6 +236,21 @@ def test_gate_that_every_judge_can_work_with_passes(modules, name, gate) -> None
             "gate.metrics: metric 'BinaryCrossentropy' does not fit a model of",
         ),
         ("binary", {"metrics": ["CategoricalCrossEntropy"]}, "gate.metrics: metric 'CategoricalCrossEntropy' does not fit a"),
+        *(
+            (
+                "classes",
+                {"metrics": [name]},
+                f"gate.metrics: metric {name!r} does not fit a model of the kind classes (it is for {meant_for}); choose"
+                f" another, such as {instead}",
+            )
+            for name, meant_for, instead in (
+                ("BinaryAccuracy", "one probability in each answer", "SparseCategoricalAccuracy"),
+                ("BinaryCrossentropy", "one probability in each answer", "SparseCategoricalCrossentropy"),
+                ("CategoricalCrossEntropy", "labels in one-hot form", "SparseCategoricalCrossentropy"),
+                ("TopKCategoricalAccuracy", "labels in one-hot form", "SparseTopKCategoricalAccuracy"),
+                ("RootMeanSquaredError", "labels that are numbers, not classes", "SparseCategoricalAccuracy"),
+            )
+        ),
         (
             "classes",
             {"metrics": ["Accuracy"]},

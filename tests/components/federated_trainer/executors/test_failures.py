@@ -45,6 +45,10 @@ def to_number(text: str) -> None:
     tf.function(tf.strings.to_number)(tf.constant([text]))
 
 
+def columns(line: str) -> None:
+    tf.function(lambda text: tf.io.decode_csv(text, [[0.0]]))(tf.constant([line]))
+
+
 def asserted(number: int) -> None:
     @tf.function
     def check(value: tf.Tensor) -> tf.Tensor:
@@ -73,6 +77,7 @@ def asserted(number: int) -> None:
         ),
         (embedded, 4711, "an index is outside of the valid range of [0, 3)"),
         (to_number, "hidden ann@home", "StringToNumberOp could not correctly convert ..."),
+        (columns, "hidden ann@home", "a field of a line is no valid float"),
         (asserted, 4711, "an assertion on the data failed"),
     ],
 )
