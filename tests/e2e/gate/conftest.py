@@ -78,7 +78,7 @@ READS_A_FILE = MODULE.replace(
 )
 SLOW = MODULE.replace(
     "tf.nn.softmax(outputs)",
-    "tf.nn.softmax(outputs) + 0.0 * tf.reduce_sum(tf.while_loop(lambda i, m: i < 40,"
+    "tf.nn.softmax(outputs) + 0.0 * tf.reduce_sum(tf.while_loop(lambda i, m: i < 12,"
     " lambda i, m: (i + 1, tf.tanh(tf.matmul(m, m))), (0, tf.random.stateless_normal([500, 500], [1, 2])))[1])",
 )
 
@@ -294,6 +294,14 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
-def live(bank: Bank) -> Outcome:
+def turned_away(bank: Bank) -> Outcome:
+    """The rough model, while nothing is served and the config does not allow a first deploy."""
+    refused = bank.run(bank.ROUGH, {"first_deploy": "refuse"})
+    assert not bank.served.exists()
+    return refused
+
+
+@pytest.fixture(scope="module")
+def live(bank: Bank, turned_away: Outcome) -> Outcome:
     """The rough model goes live first: right on about 85 of 100 customers, everywhere."""
     return bank.run(bank.ROUGH, {})
