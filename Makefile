@@ -4,8 +4,9 @@
 # Extra arguments, as in: make run ARGS="--set train.rounds=5" or make test ARGS="-k partitioners"
 ARGS =
 PYTHON_OF_VENV = .venv/bin/python
-# A file's tests share fixtures that take long to make, so they stay together; each process holds about 1 GB.
-PYTEST = $(PYTHON_OF_VENV) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# A file's tests share fixtures that take long to make, so they stay together, in the order of their names: those with few tests,
+# which by default come last, take the longest. Each process holds about 1 GB.
+PYTEST = $(PYTHON_OF_VENV) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 COMPILE = tools/uv.sh pip compile -q --python-version 3.10 --override overrides.txt --generate-hashes --no-emit-index-url \
 	--no-annotate --no-header
 

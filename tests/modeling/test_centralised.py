@@ -11,6 +11,8 @@ from modeling import batches, centralised, contract
 from modeling.export import WARMUP_FILE
 from modeling.stopping import stopping_metric
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def train(flowers, flower_records, write_split, tmp_path):

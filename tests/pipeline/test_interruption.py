@@ -13,6 +13,8 @@ import pytest
 
 from pipeline.interruption import EXIT_CODE, MESSAGE
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 # A program built as local_runner is.

@@ -29,6 +29,8 @@ from errors import IntegrityError, PushError
 from lineage.digests import tree_digest
 from serving import layout
 
+pytestmark = pytest.mark.slow
+
 
 @component
 def Train(model: OutputArtifact[Model], weights: Parameter[str]):

@@ -18,7 +18,10 @@ from components.deploy_gate.decision import Decision
 from components.deploy_gate.observers import FAILED, PASSED, Check
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium found; get it with `apt-get install chromium`")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason="no chromium found; get it with `apt-get install chromium`"),
+]
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1000 300"><rect width="1000" height="300"/></svg>'
 # Looks at the page in a frame of a given width and writes down what it sees.
 LOOK = """<body><iframe id="page" src="{file}" width="{width}" height="900"></iframe><script>

@@ -20,6 +20,8 @@ from components.federated_trainer.checkpoints import sweep
 from components.federated_trainer.records import Round
 from errors import TrainingError
 
+pytestmark = pytest.mark.slow
+
 
 class Killed(BaseException):
     """Ends a training in this process as SIGKILL would end it: nothing that catches exceptions gets to see it."""

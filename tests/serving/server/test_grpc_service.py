@@ -12,6 +12,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+pytestmark = pytest.mark.slow
+
 RAW = {
     "name": np.array([b"abc", b"\xff\x00"], object),
     "length": np.array([1.5, -2], np.float32),

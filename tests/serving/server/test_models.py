@@ -11,6 +11,8 @@ from serving.server.models import Model, VersionStatus
 from serving.server.status import ApiError
 from serving.server.warmup import WARMUP_FILE
 
+pytestmark = pytest.mark.slow
+
 
 class Doubler(tf.Module):
     def __init__(self, factor: int) -> None:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import requests
 
+pytestmark = pytest.mark.slow
+
 ROW = {"name": "ö", "length": 1.5, "fins": [1, 2]}
 BOTH = {"name": ["ö", {"b64": "/w=="}], "length": [1.5, -2], "fins": [[1, 2], [3, 4]]}
 

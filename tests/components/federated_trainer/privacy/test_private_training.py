@@ -18,6 +18,8 @@ from components.federated_trainer.privacy.ledger import Ledger
 from components.federated_trainer.rounds import Job
 from errors import TrainingError
 
+pytestmark = pytest.mark.slow
+
 DELTA = 0.02
 EVERYBODY = {"clients_per_round": None, "participation": {"sampling": "full"}}
 
