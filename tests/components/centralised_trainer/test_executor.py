@@ -15,6 +15,8 @@ from components.centralised_trainer.executor import Executor
 from errors import TrainingError
 from lineage.digests import tree_digest
 
+pytestmark = pytest.mark.slow
+
 MODULE = """
 import tensorflow as tf
 

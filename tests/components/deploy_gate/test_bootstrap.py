@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from components.deploy_gate import bootstrap
 from components.deploy_gate.bootstrap import lower_bound
 
+pytestmark = pytest.mark.slow
+
 examples = st.lists(st.floats(-5, 5, allow_nan=False), min_size=1, max_size=40).map(np.array)
 
 

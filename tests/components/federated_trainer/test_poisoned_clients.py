@@ -17,6 +17,8 @@ from components.federated_trainer import algorithms
 from components.federated_trainer.clients.work import ClientWork
 from errors import TrainingError
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 11
 NEAR = 0.08  # as accuracies go
 # What each rule is told, and the most hostile clients of CLIENTS that it stands.

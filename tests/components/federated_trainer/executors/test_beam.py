@@ -22,6 +22,8 @@ from modeling import contract
 from pipeline.strict_yaml import build
 from pipeline.train_config import TrainConfig
 
+pytestmark = pytest.mark.slow
+
 PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 
 

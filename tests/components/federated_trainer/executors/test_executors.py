@@ -27,6 +27,8 @@ from modeling import contract
 from pipeline.strict_yaml import build
 from pipeline.train_config import TrainConfig
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[4]
 HIDDEN = ("Dense(3)", "Dense(5, activation='tanh'), tf.keras.layers.Dropout(0.2), tf.keras.layers.Dense(3)")
 TOLERANCE = 1e-5

@@ -17,6 +17,8 @@ from components.federated_trainer.privacy import mechanisms
 from components.federated_trainer.privacy.accounting import Release, calibrate, cautions, check, guarantee, series
 from errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 EMNIST = Release("gaussian", "poisson", 1.0, 50, 3383, 100)
 ONE_IN_3383 = 1 / 3383
 
