@@ -18,9 +18,9 @@ from components.federated_trainer.executors.failures import reason, text_of
 from errors import ConfigError, DataError
 from modeling import contract
 from modeling.contract import ModelModule
+from modeling.export import EXAMPLES_SIGNATURE
 
 logger = logging.getLogger(__name__)
-SIGNATURE = "serve_examples"
 CANDIDATE, BASELINE, SERVED = "candidate", "baseline", "served"
 _SPOKEN = {CANDIDATE: "the model under test", BASELINE: "the baseline", SERVED: "the served model"}
 
@@ -144,9 +144,9 @@ def _load(name: str, directory: str) -> Any:
         model = tf.saved_model.load(directory)
     except Exception as error:  # whatever a directory holds
         raise _Unable(f"{_SPOKEN[name]} cannot be loaded: {reason(text_of(error))}; train it again.") from error
-    if SIGNATURE not in model.signatures:
-        raise _Unable(f"expected a signature {SIGNATURE} of {_SPOKEN[name]}, found none; train it again.")
-    return model, model.signatures[SIGNATURE]  # the signature alone would let go of the variables
+    if EXAMPLES_SIGNATURE not in model.signatures:
+        raise _Unable(f"expected a signature {EXAMPLES_SIGNATURE} of {_SPOKEN[name]}, found none; train it again.")
+    return model, model.signatures[EXAMPLES_SIGNATURE]  # the signature alone would let go of the variables
 
 
 def _why(error: Exception) -> str:

@@ -30,15 +30,18 @@ def record(finding: types.Artifact, model: types.Artifact, served: types.Artifac
     finding.set_string_custom_property("digest", tree_digest(finding.uri))
 
 
-def problem(finding: types.Artifact, model: types.Artifact, served: types.Artifact | None = None) -> str | None:
+def problem(
+    finding: types.Artifact, model: types.Artifact, served: types.Artifact | None = None, *, model_digest: str | None = None
+) -> str | None:
     """Returns why a finding does not count for `model` beside `served`, in plain words; None if it does.
 
-    `served` is looked at only if it is given: a judge that compares nothing records none.
+    `served` is looked at only if it is given: a judge that compares nothing records none. `model_digest` is the tree digest of
+    the model's directory now; it is computed if it is not given, which for a large model takes as long as reading it.
     """
     try:
         if finding.get_string_custom_property("digest") != tree_digest(finding.uri):
             return "its files are not what was recorded"
-        digest = tree_digest(model.uri)
+        digest = model_digest or tree_digest(model.uri)
     except (OSError, ValueError) as error:
         return f"it cannot be read ({' '.join(str(error).split())})"
     if finding.get_int_custom_property("model_id") != model.id:
@@ -60,11 +63,17 @@ def require_published(published: types.Artifact, made_by: str) -> None:
     """Refuses an input that was altered after it was published.
 
     Raises:
-      IntegrityError: it has a digest that its files do not have.
+      IntegrityError: it has a digest that its files do not have, or they cannot be read.
     """
     expected = published.get_string_custom_property("digest")
-    if expected and tree_digest(published.uri) != expected:
+    if not expected:
+        return
+    try:
+        got = "other files" if tree_digest(published.uri) != expected else ""
+    except (OSError, ValueError) as error:  # a tree with a link in it has no digest, so it was never published
+        got = f"what cannot be read ({' '.join(str(error).split())})"
+    if got:
         raise IntegrityError(
-            f"expected {published.type_name} {published.id} at {published.uri} as published (digest {expected[:12]}), got other"
-            f" files; run again with --from {made_by}."
+            f"expected {published.type_name} {published.id} at {published.uri} as published (digest {expected[:12]}), got"
+            f" {got}; run again with --from {made_by}."
         )

@@ -69,7 +69,9 @@ def may_be_loaded(inputs: Inputs, model: types.Artifact) -> bool:
     if report is None:
         return True
     if problem := evidence.problem(report, model):
-        raise IntegrityError(f"expected ServingCheck's report on this model in {report.uri}, but {problem}; check it again.")
+        raise IntegrityError(
+            f"expected ServingCheck's report on this model in {report.uri}, but {problem}; run again with --from ServingCheck."
+        )
     try:
         return bool(json.loads(Path(report.uri, REPORT_FILE).read_text(encoding="utf-8"))["loadable"] is True)
     except (OSError, ValueError, KeyError, TypeError) as error:

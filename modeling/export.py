@@ -18,6 +18,7 @@ from typing import Any
 from modeling.contract import ModelModule
 from modeling.sample import sample_batch
 
+EXAMPLES_SIGNATURE = "serve_examples"
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 
 
@@ -46,7 +47,7 @@ def signatures(model: Any, module: ModelModule) -> dict[str, Any]:
         return answer_examples(examples)
 
     named = {key: tf.TensorSpec([None, *spec.shape], spec.dtype, key) for key, spec in module.inputs.items()}
-    result = {"serving_default": serving_default.get_concrete_function(**named), "serve_examples": serve_examples}
+    result = {"serving_default": serving_default.get_concrete_function(**named), EXAMPLES_SIGNATURE: serve_examples}
     return {**result, **_typed_signature(answer_examples, module)}
 
 
@@ -99,7 +100,7 @@ def _write_warmup(module: ModelModule, directory: str) -> None:
     from tensorflow_serving.apis import prediction_log_pb2
 
     raw = {key: value for key, value in sample_batch(module).items() if key != module.label_key}
-    requests = {"serving_default": raw, "serve_examples": {"examples": tf.constant([_sample_example(module)])}}
+    requests = {"serving_default": raw, EXAMPLES_SIGNATURE: {"examples": tf.constant([_sample_example(module)])}}
     path = os.path.join(directory, WARMUP_FILE)
     tf.io.gfile.makedirs(os.path.dirname(path))
     with tf.io.TFRecordWriter(path) as writer:

@@ -27,6 +27,7 @@ from components.paired_evaluator.component import PairedEvaluator
 from components.serving_check.component import ServingCheck
 from lineage.digests import code_digest
 from modeling import contract
+from modeling.export import EXAMPLES_SIGNATURE
 from pipeline import gate
 from pipeline.config import PipelineConfig
 from pipeline.environment import Environment
@@ -159,7 +160,7 @@ def _infra_validator(image: str, settings: Mapping[str, Any], examples: Any, can
         tensorflow_serving=tfx.proto.TensorFlowServing(image_name=name, tags=[tag]), kubernetes=tfx.proto.KubernetesConfig()
     )
     samples = tfx.proto.RequestSpec(
-        tensorflow_serving=tfx.proto.TensorFlowServingRequestSpec(signature_names=[gate.SIGNATURE]),
+        tensorflow_serving=tfx.proto.TensorFlowServingRequestSpec(signature_names=[EXAMPLES_SIGNATURE]),
         split_name="eval",
         num_examples=settings["serving"]["samples"],
     )

@@ -47,7 +47,10 @@ def _checks(summary: Summary) -> str:
     """What the gate wrote; where it wrote nothing, why."""
     if summary.decision.folder is None:
         return "\n".join(f"- {wording.markdown(reason)}" for reason in summary.decision.reasons)
-    return Path(summary.decision.folder, "decision.md").read_text(encoding="utf-8").strip()
+    decided = Path(summary.decision.folder, "decision.md").read_text(encoding="utf-8").strip()
+    if summary.decision.blessed and not summary.pushed:  # the Pusher, which looks at what is served once more, did not obey
+        return "\n".join([*(f"- {wording.markdown(reason)}" for reason in summary.decision.reasons), "", decided])
+    return decided
 
 
 def _row(cells: list[str]) -> str:

@@ -15,6 +15,7 @@ from tfx.types import artifact, artifact_utils
 from tfx.types import standard_component_specs as keys
 from tfx.utils import json_utils, proto_utils
 
+from components import properties
 from components.atomic_pusher import binding, spec
 from components.deploy_gate.case import digest_of
 from components.uncached_driver import FAILED_NODES
@@ -164,11 +165,7 @@ def _pushed(published: layout.Published) -> dict[str, Any]:
 
 
 def _record(pushed_model: artifact.Artifact, facts: dict[str, Any]) -> None:
-    for key, value in facts.items():
-        if isinstance(value, int):
-            pushed_model.set_int_custom_property(key, value)
-        else:
-            pushed_model.set_string_custom_property(key, value)
+    properties.put(pushed_model, facts)
     os.makedirs(pushed_model.uri, exist_ok=True)
     with open(os.path.join(pushed_model.uri, spec.RECORD_FILE), "w", encoding="utf-8") as file:
         json.dump(facts, file, indent=2, sort_keys=True)

@@ -77,6 +77,11 @@ class Case:
         """Tree digest of the model's directory now; None if it cannot be read."""
         return digest_of(self.model.uri)
 
+    @functools.cached_property
+    def served_digest(self) -> str | None:
+        """The same of the served model; None also if there is none."""
+        return digest_of(self.served.uri) if self.served else None
+
     def problem(self, judge: str) -> str | None:
         """Returns why a judge's finding does not count, in plain words; None if it does."""
         return self.once(("problem", judge), lambda: self._problem(judge))
@@ -120,12 +125,13 @@ class Case:
         if finding is None:
             return "there is none"
         compares = judge != SERVING
-        if problem := evidence.problem(finding, self.model, self.served if compares else None):
+        served = self.served if compares else None
+        if problem := evidence.problem(finding, self.model, served, model_digest=self.model_digest):
             return problem
         beside = finding.get_int_custom_property("served_id")
         if self.served is None:
             return f"it was measured beside model {beside}, which is not what is served now" if beside else None
-        if compares and finding.get_string_custom_property("served_digest") != digest_of(self.served.uri):
+        if compares and finding.get_string_custom_property("served_digest") != self.served_digest:
             return "it was measured beside other bytes than the served model has now"
         return None
 

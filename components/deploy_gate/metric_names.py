@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from modeling.export import EXAMPLES_SIGNATURE
+
 if TYPE_CHECKING:
     import tensorflow_model_analysis as tfma
 
@@ -38,7 +40,7 @@ def value_names(name: str, parameters: Mapping[str, Any] | None = None) -> set[s
     threshold = tfma.MetricThreshold(value_threshold=tfma.GenericValueThreshold(lower_bound={"value": 0.0}))
     metric.per_slice_thresholds.add(slicing_specs=[tfma.SlicingSpec()], threshold=threshold)
     config = tfma.EvalConfig(
-        model_specs=[tfma.ModelSpec(signature_name="serve_examples", label_key="label", prediction_key="prediction")],
+        model_specs=[tfma.ModelSpec(signature_name=EXAMPLES_SIGNATURE, label_key="label", prediction_key="prediction")],
         slicing_specs=[tfma.SlicingSpec()],
         metrics_specs=[tfma.MetricsSpec(metrics=[metric])],
     )

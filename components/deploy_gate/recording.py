@@ -11,6 +11,7 @@ from typing import Any
 from tfx import types
 from tfx.components.evaluator import constants
 
+from components import properties
 from components.deploy_gate import page
 from components.deploy_gate.decision import DECISION_FILE, Decision
 from components.deploy_gate.observers import FAILED, SKIPPED
@@ -40,7 +41,7 @@ def write_decision(decision: Decision, recorded: types.Artifact, picture: str | 
     (folder / DECISION_FILE).write_bytes(content)
     (folder / "decision.html").write_text(page.as_html(decision, picture), encoding="utf-8")
     (folder / "decision.md").write_text(page.as_markdown(decision), encoding="utf-8")
-    _record(recorded, _facts(decision))
+    properties.put(recorded, _facts(decision))
     recorded.set_string_custom_property("digest", tree_digest(recorded.uri))
     return hashlib.sha256(content).hexdigest()
 
@@ -81,7 +82,7 @@ def write_blessing(
         facts[constants.ARTIFACT_PROPERTY_BASELINE_MODEL_ID_KEY] = served.id
     if component_id:
         facts["component_id"] = component_id
-    _record(blessing, facts)
+    properties.put(blessing, facts)
     blessing.set_string_custom_property("digest", tree_digest(blessing.uri))
 
 
@@ -105,11 +106,3 @@ def _facts(decision: Decision) -> dict[str, Any]:
         "model_digest": decision.model["digest"],
         **override_facts(decision.override),
     }
-
-
-def _record(artifact: types.Artifact, facts: dict[str, Any]) -> None:
-    for key, value in facts.items():
-        if isinstance(value, int):
-            artifact.set_int_custom_property(key, value)
-        else:
-            artifact.set_string_custom_property(key, value)

@@ -10,6 +10,7 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components import properties
 from components.federated_trainer import isolation, spec
 from components.federated_trainer.rounds import Job
 from errors import IntegrityError
@@ -70,11 +71,5 @@ def _check_digest(what: str, published: types.Artifact, made_by: str) -> None:
 
 
 def _record(model: types.Artifact, facts: dict[str, Any]) -> None:
-    for key, value in facts.items():
-        if isinstance(value, str):
-            model.set_string_custom_property(key, value)
-        elif isinstance(value, int):
-            model.set_int_custom_property(key, value)
-        else:
-            model.set_float_custom_property(key, value)
+    properties.put(model, facts)
     model.set_string_custom_property("digest", tree_digest(model.uri))

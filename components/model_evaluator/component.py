@@ -11,6 +11,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types import standard_component_specs as keys
 
+from components import evidence, judged
 from components.model_evaluator import executor, reporting, spec
 from lineage.digests import code_digest
 
@@ -61,7 +62,7 @@ class ModelEvaluator(base_beam_component.BaseBeamComponent):
                 serving_report=serving_report,
                 paired_scores=paired_scores,
                 eval_config=eval_config,
-                code_version=code_digest(Path(__file__).parent),
+                code_version=code_digest(Path(__file__).parent, *filter(None, (evidence.__file__, judged.__file__))),
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
             )
         )

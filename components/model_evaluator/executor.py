@@ -10,7 +10,7 @@ from typing import Any
 from tfx.types import artifact, artifact_utils
 from tfx.types import standard_component_specs as keys
 
-from components import evidence
+from components import evidence, judged
 from components.answers import CANDIDATE, SERVED
 from components.model_evaluator import reporting, spec
 from errors import IntegrityError
@@ -44,8 +44,7 @@ class Executor(reporting.Executor):
 
 def _obstacle(input_dict: _Artifacts) -> str | None:
     """Why the model is not analysed; None if it is."""
-    report = _finding(input_dict, spec.SERVING_REPORT, "serving_report.json", "ServingCheck")
-    if report.get("loadable") is not True:
+    if not judged.may_be_loaded(input_dict, input_dict[keys.MODEL_KEY][0]):
         return "ServingCheck says that it must not be loaded"
     scores = _scores(input_dict)
     if problem := scores.get("problems", {}).get(CANDIDATE):
@@ -70,15 +69,11 @@ def _without_unable(input_dict: _Artifacts) -> _Artifacts:
 
 
 def _scores(input_dict: _Artifacts) -> dict[str, Any]:
-    return _finding(input_dict, spec.PAIRED_SCORES, "summary.json", "PairedEvaluator")
-
-
-def _finding(input_dict: _Artifacts, key: str, file: str, node_id: str) -> dict[str, Any]:
-    finding = artifact_utils.get_single_instance(input_dict[key])
-    evidence.require_published(finding, node_id)
-    path = Path(finding.uri, file)
+    finding = artifact_utils.get_single_instance(input_dict[spec.PAIRED_SCORES])
+    evidence.require_published(finding, "PairedEvaluator")
+    path = Path(finding.uri, judged.SUMMARY_FILE)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise IntegrityError(f"expected {node_id}'s finding in {path}, got none; run again with --from {node_id}.") from error
+        raise IntegrityError(f"expected scores in {path}, got none; run again with --from PairedEvaluator.") from error
     return content if isinstance(content, dict) else {}

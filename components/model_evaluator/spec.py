@@ -8,11 +8,9 @@ from tfx.types import standard_component_specs as keys
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.types.system_executions import Evaluate
 
-from components import artifacts
+from components import artifacts, judged
 
-SERVING_REPORT = "serving_report"
 PAIRED_SCORES = "paired_scores"
-CODE_VERSION = "code_version"
 
 NOT_EVALUATED_FILE = "not_evaluated.json"  # {"reason": ...}: all that such an evaluation holds
 
@@ -22,13 +20,13 @@ class ModelEvaluatorSpec(ComponentSpec):
 
     PARAMETERS = {
         keys.EVAL_CONFIG_KEY: ExecutionParameter(type=tfma.EvalConfig),
-        CODE_VERSION: ExecutionParameter(type=str),
+        judged.CODE_VERSION: ExecutionParameter(type=str),
     }
     INPUTS = {
         keys.EXAMPLES_KEY: ChannelParameter(type=standard_artifacts.Examples),
         keys.MODEL_KEY: ChannelParameter(type=standard_artifacts.Model),
         keys.BASELINE_MODEL_KEY: ChannelParameter(type=standard_artifacts.Model, optional=True),
-        SERVING_REPORT: ChannelParameter(type=artifacts.ServingReport),
+        judged.SERVING_REPORT: ChannelParameter(type=artifacts.ServingReport),
         PAIRED_SCORES: ChannelParameter(type=artifacts.PairedScores),
     }
     OUTPUTS = {

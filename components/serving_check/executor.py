@@ -14,12 +14,12 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components import evidence
+from components.judged import REPORT_FILE
 from components.serving_check import spec
 from components.serving_check.checking import Request, check
 from components.serving_check.sampling import choose
-from errors import DataError, IntegrityError
+from errors import DataError
 
-REPORT_FILE = "serving_report.json"
 SPLIT = "eval"
 
 logger = logging.getLogger(__name__)
@@ -44,9 +44,9 @@ class Executor(base_executor.BaseExecutor):
         model = artifact_utils.get_single_instance(input_dict[spec.MODEL])
         report = artifact_utils.get_single_instance(output_dict[spec.SERVING_REPORT])
         settings = json.loads(exec_properties[spec.SETTINGS])
-        _require_published(model, "the node that trains it")
+        evidence.require_published(model, "the node that trains it")
         for examples in input_dict[spec.EXAMPLES]:
-            _require_published(examples, "ExampleGen")
+            evidence.require_published(examples, "ExampleGen")
         request = Request(
             module=exec_properties[spec.MODULE],
             records=_records(input_dict[spec.EXAMPLES], settings["samples"], exec_properties[spec.SEED]),
@@ -58,17 +58,6 @@ class Executor(base_executor.BaseExecutor):
         report.set_int_custom_property("loadable", int(found["loadable"]))
         evidence.record(report, model)
         logger.info("%s", _summary(found))
-
-
-def _require_published(artifact: types.Artifact, made_by: str) -> None:
-    """A tree with links in it has no digest, so it was never published."""
-    try:
-        evidence.require_published(artifact, made_by)
-    except (OSError, ValueError) as error:
-        raise IntegrityError(
-            f"expected {artifact.type_name} {artifact.id} at {artifact.uri} as published, got what cannot be read ({error});"
-            f" run again with --from {made_by}."
-        ) from error
 
 
 def _records(examples: Sequence[types.Artifact], count: int, seed: int) -> list[bytes]:

@@ -9,10 +9,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from components.serving_check import allow_list, files, graphs, lambdas, weights
+from modeling.export import EXAMPLES_SIGNATURE
 from serving.layout import SAVED_MODEL
 
 TAG = "serve"
-SIGNATURES = ("serving_default", "serve_examples")
+SIGNATURES = ("serving_default", EXAMPLES_SIGNATURE)
 NO_WEIGHTS = {"arrays": 0, "values": 0, "non_finite": 0}
 # Names come from the model, so they are cut and counted before anybody is shown them.
 _PLAIN_NAME = re.compile(r"[A-Za-z_][\w>.]{0,99}")

@@ -14,6 +14,7 @@ from components.serving_check.answers import Tensors, compare
 from components.serving_check.clients import Client, Grpc, Refused, Rest
 from components.serving_check.model_server import Server
 from components.serving_check.processes import Finding
+from modeling.export import EXAMPLES_SIGNATURE
 
 _WARM_UP_REQUESTS = 5
 
@@ -111,7 +112,7 @@ class Measuring:
     def _examples(self, sample: Sample) -> bytes:
         import tensorflow as tf
 
-        return self._grpc.request("serve_examples", {"examples": tf.make_tensor_proto([sample.record])})
+        return self._grpc.request(EXAMPLES_SIGNATURE, {"examples": tf.make_tensor_proto([sample.record])})
 
     def _ask(self, protocol: str, client: Client, requests: Sequence[bytes]) -> None:
         """Counts errors and answers that are not finite, and finds the largest difference, if there is a number for all."""

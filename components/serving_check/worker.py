@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import FedtfxError
-
-_SIGNATURE = "serve_examples"
+from modeling.export import EXAMPLES_SIGNATURE
 
 
 def main() -> int:
@@ -67,10 +66,10 @@ def answer(directory: str, module: str, examples: list[str]) -> dict[str, Any]:
     import tensorflow as tf
 
     try:
-        outputs = tf.saved_model.load(directory).signatures[_SIGNATURE](examples=tf.constant(records))
+        outputs = tf.saved_model.load(directory).signatures[EXAMPLES_SIGNATURE](examples=tf.constant(records))
         return {"raw": raw, "expected": _encoded(outputs)}
     except Exception as error:  # whatever a model's graph raises; its text may quote an example
-        return {"raw": raw, "problem": f"{_SIGNATURE} fails on the evaluation examples ({type(error).__name__})"}
+        return {"raw": raw, "problem": f"{EXAMPLES_SIGNATURE} fails on the evaluation examples ({type(error).__name__})"}
 
 
 def _raw(records: list[bytes], module: str) -> list[dict[str, str]]:

@@ -3,9 +3,9 @@
 `python -m pipeline.gate explain --config F` says what it requires. Importing this loads neither TensorFlow nor TFX.
 """
 
-from pipeline.gate.evaluation import SIGNATURE, eval_config, metric_names
+from pipeline.gate.evaluation import eval_config, metric_names
 from pipeline.gate.judges import compares, judges
 from pipeline.gate.kind import kind
 from pipeline.gate.lint import lint
 
-__all__ = ["SIGNATURE", "compares", "eval_config", "judges", "kind", "lint", "metric_names"]
+__all__ = ["compares", "eval_config", "judges", "kind", "lint", "metric_names"]

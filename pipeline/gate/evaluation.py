@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from components.deploy_gate.metric_names import metric_config
 from components.scores import PRINCIPAL
+from modeling.export import EXAMPLES_SIGNATURE
 
 if TYPE_CHECKING:
     import tensorflow_model_analysis as tfma
-
-SIGNATURE = "serve_examples"
-"""The signature that the Evaluator calls; it takes serialized tf.Examples."""
 
 ALWAYS = "ExampleCount"
 """The metric that is reported whatever the config says."""
@@ -34,7 +32,7 @@ def eval_config(settings: Mapping[str, Any], *, label_key: str, prediction_key: 
     metrics = [metric_config(name, settings["parameters"].get(name)) for name in sorted(metric_names(settings))]
     by_feature = [tfma.SlicingSpec(feature_keys=cut["features"]) for cut in settings["slices"]]
     return tfma.EvalConfig(
-        model_specs=[tfma.ModelSpec(signature_name=SIGNATURE, label_key=label_key, prediction_key=prediction_key)],
+        model_specs=[tfma.ModelSpec(signature_name=EXAMPLES_SIGNATURE, label_key=label_key, prediction_key=prediction_key)],
         slicing_specs=[tfma.SlicingSpec(), *by_feature],
         metrics_specs=[tfma.MetricsSpec(metrics=metrics)],
     )

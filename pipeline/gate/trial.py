@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modeling.contract import ModelModule, one_line
+from modeling.export import EXAMPLES_SIGNATURE
 from modeling.sample import sample_batch
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _compute(metric: tfma.MetricConfig, extracts: list[dict[str, Any]]) -> None:
     from tensorflow_model_analysis.metrics import metric_specs, metric_types
 
     config = tfma.EvalConfig(
-        model_specs=[tfma.ModelSpec(signature_name="serve_examples", label_key="label", prediction_key="prediction")],
+        model_specs=[tfma.ModelSpec(signature_name=EXAMPLES_SIGNATURE, label_key="label", prediction_key="prediction")],
         slicing_specs=[tfma.SlicingSpec()],
         metrics_specs=[tfma.MetricsSpec(metrics=[metric])],
     )

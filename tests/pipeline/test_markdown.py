@@ -38,6 +38,11 @@ def test_refusal_is_the_headline(tmp_path: Path) -> None:
     assert as_markdown("digits", summary(tmp_path, pushed=None)).startswith("## digits: refused, what is served is untouched\n")
 
 
+def test_blessed_model_that_the_pusher_did_not_take_says_why_above_the_decision(tmp_path: Path) -> None:
+    text = as_markdown("digits", summary(tmp_path, pushed=None))
+    assert text.index("- a \\| b \\<img\\> failed") < text.index(TABLE)
+
+
 def test_run_without_a_decision_says_why_and_its_words_make_no_markup(tmp_path: Path) -> None:
     text = as_markdown("digits", summary(None, metrics={"federated": None}))
     assert text == "## digits: not decided\n\n- a \\| b \\<img\\> failed\n"
