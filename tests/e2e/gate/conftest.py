@@ -78,7 +78,7 @@ READS_A_FILE = MODULE.replace(
 )
 SLOW = MODULE.replace(
     "tf.nn.softmax(outputs)",
-    "tf.nn.softmax(outputs) + 0.0 * tf.reduce_sum(tf.while_loop(lambda i, m: i < 12,"
+    "tf.nn.softmax(outputs) + 0.0 * tf.reduce_sum(tf.while_loop(lambda i, m: i < 100,"
     " lambda i, m: (i + 1, tf.tanh(tf.matmul(m, m))), (0, tf.random.stateless_normal([500, 500], [1, 2])))[1])",
 )
 
