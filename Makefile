@@ -45,6 +45,7 @@ lint: setup-dev ## check style, formatting and types
 lock: ## rebuild requirements*.txt from requirements*.in and overrides.txt, changing as little as possible
 	@$(COMPILE) requirements.in -o requirements.txt
 	@$(COMPILE) requirements-dev.in -o requirements-dev.txt
+	@$(COMPILE) requirements-gateway.in -o requirements-gateway.txt
 
 clean: ## remove .venv, .tools and caches; results in pipeline_root and serving/models stay
 	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .hypothesis

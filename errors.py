@@ -31,3 +31,7 @@ class IntegrityError(FedtfxError):
 
 class PushError(FedtfxError):
     """A blessed model could not be put into the serving directory."""
+
+
+class ReleaseError(FedtfxError):
+    """The model servers do not answer as they should after a push or a release."""

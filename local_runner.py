@@ -77,6 +77,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pipeline-root", default="pipeline_root", metavar="D", help="artifacts, metadata, logs (%(default)s)")
     parser.add_argument("--serving-root", default="serving/models", metavar="D", help="TF-Serving base folder (%(default)s)")
     parser.add_argument(
+        "--model-server",
+        action="append",
+        default=[],
+        metavar="HOST:PORT",
+        help="gRPC of a model server that must answer with the pushed version; may be repeated",
+    )
+    parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key, such as train.rounds=5"
     )
     parser.add_argument("--from", dest="again_from", metavar="NODE", help="execute NODE and all that depends on it again")

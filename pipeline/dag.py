@@ -272,5 +272,5 @@ def _pusher(config: PipelineConfig, environment: Environment, candidate: Any, de
         model=candidate.outputs["model"],
         model_blessing=decision.outputs["blessing"],
         push_destination=tfx.proto.PushDestination(filesystem=to_directory),
-        custom_config={push.MODEL_NODE: candidate_node(config)},
+        custom_config={push.MODEL_NODE: candidate_node(config), push.MODEL_SERVERS: list(environment.model_servers)},
     )

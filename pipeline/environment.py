@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ class Environment:
         every Beam node (3.7 s each) as soon as there is one.
       model_server_image: image of TensorFlow Serving, `name:tag`, in which the stock InfraValidator tries a model too; only
         where the pipeline runs in a Kubernetes cluster. ServingCheck tries it in our own model server everywhere.
+      model_servers: HOST:PORT of the model servers' gRPC that must answer with a pushed version before the run is done.
       cache: whether a node whose inputs, parameters and code did not change is answered from an earlier run.
     """
 
@@ -26,11 +28,19 @@ class Environment:
     beam_args: tuple[str, ...] = ()
     cache: bool = True
     model_server_image: str | None = None
+    model_servers: tuple[str, ...] = ()
 
     @classmethod
-    def local(cls, root: str = "pipeline_root", serving_root: str = "serving/models", *, cache: bool = True) -> Environment:
+    def local(
+        cls,
+        root: str = "pipeline_root",
+        serving_root: str = "serving/models",
+        *,
+        cache: bool = True,
+        model_servers: Sequence[str] = (),
+    ) -> Environment:
         """This machine: artifacts and a sqlite ML Metadata database under `root`."""
-        return cls(root=os.path.abspath(root), serving_root=os.path.abspath(serving_root), cache=cache)
+        return cls(os.path.abspath(root), os.path.abspath(serving_root), cache=cache, model_servers=tuple(model_servers))
 
     @property
     def metadata_path(self) -> str:

@@ -22,6 +22,7 @@ from pipeline.markdown import as_markdown
 from pipeline.progress import Progress, logged_to, show
 from pipeline.strict_yaml import guess
 from pipeline.summary import Summary, as_text, summarise, unfinished
+from serving import servers
 
 logger = logging.getLogger(__name__)
 REFUSED = 10
@@ -34,7 +35,9 @@ def run(config: PipelineConfig, options: argparse.Namespace) -> int:
       FedtfxError: one line for the user; its exit_code is the runner's.
       KeyboardInterrupt: the run was interrupted, and what it had half done is cleared.
     """
-    environment = Environment.local(options.pipeline_root, options.serving_root, cache=not options.no_cache)
+    environment = Environment.local(
+        options.pipeline_root, options.serving_root, cache=not options.no_cache, model_servers=options.model_server
+    )
     run_id = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%d-%H%M%S.%f")
     log = os.path.join(environment.root, "logs", f"{config.name}-{run_id}.log")
     with execution.exclusive(environment), logged_to(log) as screen:
@@ -46,8 +49,10 @@ def run(config: PipelineConfig, options: argparse.Namespace) -> int:
         if error is None:
             show(screen, as_text(summary, environment) + "\n")
         elif summary.pushed:
+            what = "live" if summary.pushed["live"] else "pushed"
             show(
-                screen, f"  version {summary.pushed['version']} is live all the same: {places.shown(summary.pushed['path'])}\n"
+                screen,
+                f"  version {summary.pushed['version']} is {what} all the same: {places.shown(summary.pushed['path'])}\n",
             )
     if error is not None:
         raise error
@@ -55,7 +60,7 @@ def run(config: PipelineConfig, options: argparse.Namespace) -> int:
 
 
 def check_places(name: str, options: argparse.Namespace) -> None:
-    """Refuses folders that a run of the pipeline `name` could not write to.
+    """Refuses folders that a run of the pipeline `name` could not write to, and model servers it could not ask.
 
     Raises:
       ConfigError: one line that names the option.
@@ -63,6 +68,7 @@ def check_places(name: str, options: argparse.Namespace) -> None:
     places.check_folder("--pipeline-root", options.pipeline_root)
     places.check_folder("--serving-root", options.serving_root)
     places.check_folder("--serving-root", os.path.join(options.serving_root, name))
+    servers.check_addresses("--model-server", options.model_server)
 
 
 def tell_refusal(options: argparse.Namespace, reason: str) -> None:

@@ -22,6 +22,8 @@ def as_markdown(name: str, summary: Summary) -> str:
 
 
 def _headline(summary: Summary) -> str:
+    if summary.pushed and not summary.pushed["live"]:
+        return f"version {summary.pushed['version']} is pushed, but held at {summary.pushed['held_at'] or 'another version'}"
     if summary.pushed:
         return f"version {summary.pushed['version']} is {'live' if summary.pushed['new'] else 'live already'}"
     return "not decided" if summary.decision.folder is None else "refused, what is served is untouched"

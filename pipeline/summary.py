@@ -37,7 +37,8 @@ class Summary:
     Attributes:
       run_id: the run's name in ML Metadata; None if there was none.
       decision: the gate's.
-      pushed: version, path, and whether it is new; None when the model did not go live. A run that fails later keeps it.
+      pushed: version, path, whether it is new, whether it is live, and the version that is live instead if the model is held
+        there; None when the model was not pushed. A run that fails later keeps it.
       metrics: overall metrics of the models `federated`, `baseline` and `served`; None for one that does not exist. In mode
         centralised the model under test is `baseline`.
       nodes: a result per node.
@@ -190,6 +191,8 @@ def _pushed(properties: Any) -> dict[str, Any] | None:
         "version": int(properties["pushed_version"].string_value),
         "path": properties["pushed_destination"].string_value,
         "new": properties["already_served"].int_value != 1,
+        "live": "live" not in properties or properties["live"].int_value == 1,
+        "held_at": properties["held_at"].string_value or None if "held_at" in properties else None,
     }
 
 
@@ -219,9 +222,22 @@ def _verdict(summary: Summary) -> list[str]:
     model = f"the {_MODELS[summary.mode]} model"
     if summary.pushed is None:
         return [f"  {_refusal(summary.decision, model)}", *reasons]
+    if not summary.pushed["live"]:
+        return [f"  {'FORCED' if summary.decision.override else 'BLESSED'}: {model} is {_waiting(summary)}", *reasons]
     word = "FORCED LIVE" if summary.decision.override else "BLESSED"
     how = "pushed as" if summary.pushed["new"] else "already served as"
     return [f"  {word}: {model} is {how} version {summary.pushed['version']}.", *reasons]
+
+
+def _waiting(summary: Summary) -> str:
+    """A push of a model that is held: what became of it, and how it goes live."""
+    pushed = summary.pushed or {}
+    root, name = os.path.split(os.path.dirname(pushed["path"]))
+    command = shlex.join(
+        ["python", "-m", "serving", "promote", str(pushed["version"]), "--root", shown(root), "--model_name", name]
+    )
+    at = f"at {pushed['held_at']}" if pushed["held_at"] else "at versions that are not there"
+    return f"pushed as version {pushed['version']}, but held {at}: `{command}` serves it, `unpin` every newest version."
 
 
 def _refusal(decision: Decision, model: str) -> str:
@@ -323,10 +339,11 @@ def _next(summary: Summary) -> list[str]:
             f"  Next: open the decision in a browser, or look at the {what} with",
             f"    {_command('tensorboard', '--logdir', logs)}",
         ]
-    model = shown(summary.pushed["path"])
+    root, name = os.path.split(os.path.dirname(summary.pushed["path"]))
+    config = shown(os.path.join(root, "models.config"))
     return [
-        "  Next: see what the served model answers to with",
-        f"    {_command('saved_model_cli', 'show', '--dir', model, '--all')}",
+        f"  Next: serve it, in another window ask it (`python -m serving predict --model_name {name} --help`), with",
+        f"    {_command('python', '-m', 'serving', 'serve', '--model_config_file', config)}",
     ]
 
 

@@ -2,23 +2,25 @@
 
     {base}/{model_name}/{version}/saved_model.pb ...    a complete version; TensorFlow Serving's layout
     {base}/{model_name}/.incoming-{version}-{random}/   a copy under way, or what a killed one left
-    {base}/{model_name}/.lock                           held while something is published
+    {base}/{model_name}/.removed-{version}-{random}/    a version that is being removed
+    {base}/{model_name}/.lock                           held while something is published, released or removed
+    {base}/models.config, {base}/audit.jsonl            see `models_config` and `records`
 
 A server may poll at any moment and a process may die at any moment, so a numeric name is given by one rename, after every byte
-is on the disk.
+is on the disk. A version is named in models.config and in the log after that; what a killed process did not get to write there,
+the next push or release does.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import secrets
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +28,12 @@ from pathlib import Path
 from errors import ConfigError, IntegrityError, PushError
 from lineage.digests import tree_digest
 from lineage.durable import sync_directory
+from serving import models_config, records
+from serving.models_config import locked
+from serving.records import Serving
 
 SAVED_MODEL = "saved_model.pb"
-_INCOMING = ".incoming-"
-_LOCK = ".lock"
+_INCOMING, _REMOVED = ".incoming-", ".removed-"
 _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _LAST_VERSION = 2**63 - 1  # TensorFlow Serving parses a version as int64
 _CHUNK = 1 << 20
@@ -56,40 +60,108 @@ class Published:
       version: the version that now holds the model.
       path: its directory.
       digest: the hex sha256 tree digest of that directory.
-      pushed: False if the live version held these very bytes already and nothing was copied.
+      pushed: False if it held these very bytes already and nothing was copied.
+      live: the version that was live when this was done: `version`, unless the model is held at another.
     """
 
     version: int
     path: str
     digest: str
     pushed: bool
+    live: int | None
 
 
 def model_directory(base: str | os.PathLike[str], model_name: str) -> Path:
     """Returns `{base}/{model_name}`, the directory that holds a model's versions.
 
     Raises:
-      ConfigError: the name could leave `base`, be hidden, or not stand in a server's URL.
+      ConfigError: the name could leave `base`, be hidden, not stand in a server's URL, or is that of a file of ours in `base`.
     """
-    if not _MODEL_NAME.fullmatch(model_name) or ".." in model_name:
+    ours = model_name.startswith((models_config.FILE, records.FILE))
+    if not _MODEL_NAME.fullmatch(model_name) or ".." in model_name or ours:
         raise ConfigError(
             f"bad model name {model_name!r}: expected 1 to 128 letters, digits, '_', '-' or '.', "
-            "not starting with '-' or '.' and without '..'; rename the model."
+            f"not starting with '-', '.', '{models_config.FILE}' or '{records.FILE}' and without '..'; rename the model."
         )
     return Path(base, model_name)
 
 
-def versions(model_dir: str | os.PathLike[str]) -> list[int]:
+def versions(model_dir: str | os.PathLike[str], unreadable: Callable[[int, OSError], None] | None = None) -> list[int]:
     """Returns the complete versions in a model's directory, lowest first; none if there is no such directory.
 
     Complete is a real directory that holds a `saved_model.pb` and has a canonical decimal name (`7`, not `007` or `+7`).
+
+    Args:
+      model_dir: see `model_directory`.
+      unreadable: is told of each version that cannot be looked at, which is left out; without it that is an error.
     """
-    return sorted(number for number, path in _numeric_entries(Path(model_dir)) if _is_complete(number, path))
+    complete = []
+    for number, path in _numeric_entries(Path(model_dir)):
+        try:
+            if _is_complete(number, path):
+                complete.append(number)
+        except OSError as error:
+            if unreadable is None:
+                raise
+            unreadable(number, error)
+    return sorted(complete)
 
 
 def live_version(model_dir: str | os.PathLike[str]) -> int | None:
-    """Returns the version a server with the default policy serves: the highest complete one, or None."""
-    return max(versions(model_dir), default=None)
+    """Returns the version that a request gets which names none; None if there is none.
+
+    It is the highest complete one; of a model that models.config holds, the highest complete one of those it lists.
+
+    Raises:
+      ConfigError: models.config cannot be read.
+    """
+    return highest_served(model_dir, versions(model_dir))
+
+
+def highest_served(model_dir: str | os.PathLike[str], candidates: Collection[int]) -> int | None:
+    """Returns the highest of `candidates` that models.config lets be served; None if there is none.
+
+    Raises:
+      ConfigError: models.config cannot be read.
+    """
+    root, name = _root_and_name(model_dir)
+    return max(records.served(models_config.state(root, name), candidates), default=None)
+
+
+def serving(model_dir: str | os.PathLike[str]) -> Serving:
+    """Returns a model as it is.
+
+    Raises:
+      ConfigError: models.config cannot be read.
+    """
+    root, name = _root_and_name(model_dir)
+    return Serving(models_config.state(root, name), tuple(versions(model_dir)))
+
+
+def settle(model_dir: str | os.PathLike[str]) -> Serving:
+    """Completes what a killed process left undone, and returns the model as it is. The caller holds the model's lock.
+
+    Raises:
+      ConfigError: models.config cannot be read.
+      IntegrityError: the log was altered.
+    """
+    target = Path(model_dir)
+    _remove_leftovers(target)
+    root, name = _root_and_name(target)
+    now = serving(target)
+    if now.complete:
+        models_config.ensure(root, name)
+    records.settle(root, name, now)
+    return now
+
+
+def remove(model_dir: str | os.PathLike[str], version: int) -> None:
+    """Removes a version: by one rename, so that nobody ever finds half of it. The caller holds the model's lock."""
+    target = Path(model_dir)
+    hidden = target / f"{_REMOVED}{version}-{secrets.token_hex(4)}"
+    os.rename(target / str(version), hidden)
+    sync_directory(target)
+    shutil.rmtree(hidden)
 
 
 def holds(directory: str | os.PathLike[str], digest: str) -> bool:
@@ -112,7 +184,7 @@ def publish(
 
     The version is `int(now())`, or one more than the highest numeric entry where that is not higher, so versions rise strictly
     whatever the clock does. Publishers of one directory wait for each other. If the live version has the source's bytes
-    already, nothing is copied.
+    already, or one above it that waits for its release, nothing is copied.
 
     Args:
       source: the SavedModel's directory: regular files and directories only.
@@ -123,22 +195,40 @@ def publish(
 
     Raises:
       PushError: the source is not a plain SavedModel, or the directory cannot be written.
-      IntegrityError: the source is not what `expected_digest` says, or changed while it was being copied.
+      IntegrityError: the source is not what `expected_digest` says, or changed while it was being copied; or the log of
+        releases was altered.
+      ConfigError: models.config cannot be read.
     """
     origin, target = Path(source), Path(model_dir)
     with _errors_in_one_line(target):
         digest = _checked_digest(origin, expected_digest)
         _make_directory(target)
-        with _lock(target):
-            _remove_leftovers(target)
+        with locked(target):
+            before = settle(target)
             agreed()
-            served = live_version(target)
-            if served is not None and holds(target / str(served), digest):
+            if (there := _already_there(target, before, digest)) is not None:
                 sync_directory(target)  # its publisher may have been killed between the rename and this
-                return Published(served, str(target / str(served)), digest, pushed=False)
+                return Published(there, str(target / str(there)), digest, pushed=False, live=before.live)
             version = _next_version(target, now)
             path = _place(origin, target, version, digest)
-            return Published(version, str(path), digest, pushed=True)
+            root, name = _root_and_name(target)
+            models_config.ensure(root, name)  # not before: a server that reads of a model waits for a version
+            live = live_version(target)
+            records.add(root, records.PUSH, name, live, version=version, digest=digest)
+            return Published(version, str(path), digest, pushed=True, live=live)
+
+
+def _root_and_name(model_dir: str | os.PathLike[str]) -> tuple[Path, str]:
+    path = Path(os.path.abspath(model_dir))
+    return path.parent, path.name
+
+
+def _already_there(model_dir: Path, now: Serving, digest: str) -> int | None:
+    """The live version, or else the newest above it, that has these bytes."""
+    if now.live is None:
+        return None
+    above = [version for version in reversed(now.complete) if version > now.live]
+    return next((version for version in [now.live, *above] if holds(model_dir / str(version), digest)), None)
 
 
 def _numeric_entries(model_dir: Path) -> Iterator[tuple[int, Path]]:
@@ -190,19 +280,8 @@ def _make_directory(path: Path) -> None:
     sync_directory(path.parent)
 
 
-@contextmanager
-def _lock(model_dir: Path) -> Iterator[None]:
-    """Waits for, then holds, the directory's lock; the kernel frees it however the process ends."""
-    lock = os.open(model_dir / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE_MODE)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
 def _remove_leftovers(model_dir: Path) -> None:
-    for path in model_dir.glob(f"{_INCOMING}*"):
+    for path in (*model_dir.glob(f"{_INCOMING}*"), *model_dir.glob(f"{_REMOVED}*")):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

@@ -16,7 +16,7 @@ from tfx.types import standard_component_specs as keys
 from tfx.utils import json_utils, proto_utils
 
 from components import properties
-from components.atomic_pusher import binding, spec
+from components.atomic_pusher import binding, spec, waiting
 from components.deploy_gate.case import digest_of
 from components.uncached_driver import FAILED_NODES
 from errors import IntegrityError, PushError
@@ -41,8 +41,8 @@ class Executor(stock_executor.Executor):
         """Pushes `input_dict['model']` to the push destination's directory, or leaves that directory untouched.
 
         Raises:
-          PushError: no model, no blessing or no destination is wired, a node of this run failed, or the directory cannot be
-            written.
+          PushError: no model, no blessing or no destination is wired, a node of this run failed, the directory cannot be
+            written, or a model server does not come to answer with the version, which stays in the directory.
           IntegrityError: the model or the blessing is not what was published, the blessing is for another model, or has no
             decision behind it that says the same.
         """
@@ -61,6 +61,8 @@ class Executor(stock_executor.Executor):
             digest = digest_of(export)
             decision = binding.bound(blessing, model)
             facts = {**_publish(decision, model, export, digest, destination), **decision.facts()}
+            if facts.get(spec.LIVE):
+                waiting.wait(_custom_config(exec_properties), destination, int(facts[spec.VERSION]))
         _record(artifact_utils.get_single_instance(output_dict[keys.PUSHED_MODEL_KEY]), {spec.MODEL_ID: model.id, **facts})
 
 
@@ -93,9 +95,12 @@ def _destination(exec_properties: dict[str, Any]) -> str:
     return destination.filesystem.base_directory
 
 
+def _custom_config(exec_properties: dict[str, Any]) -> dict[str, Any]:
+    return json_utils.loads(exec_properties.get(keys.CUSTOM_CONFIG_KEY) or "null") or {}
+
+
 def _model_node(exec_properties: dict[str, Any]) -> str:
-    custom = json_utils.loads(exec_properties.get(keys.CUSTOM_CONFIG_KEY) or "null") or {}
-    return str(custom.get(spec.MODEL_NODE, spec.MADE_BY[keys.MODEL_KEY]))
+    return str(_custom_config(exec_properties).get(spec.MODEL_NODE, spec.MADE_BY[keys.MODEL_KEY]))
 
 
 def _check_digest(checked: artifact.Artifact, node_id: str) -> None:
@@ -154,9 +159,12 @@ def _refused(reason: str) -> dict[str, Any]:
 
 
 def _pushed(published: layout.Published) -> dict[str, Any]:
-    logging.info("Version %d at %s, digest %s, copied: %s", *vars(published).values())
+    logging.info("Version %d at %s, digest %s, copied: %s, live: %s", *vars(published).values())
+    held = {} if published.live in (published.version, None) else {spec.HELD_AT: str(published.live)}
     return {
         spec.PUSHED: 1,
+        spec.LIVE: int(published.live == published.version),
+        **held,
         spec.DESTINATION: published.path,
         spec.VERSION: str(published.version),
         spec.DIGEST: published.digest,

@@ -23,6 +23,7 @@ PUSHED_MODEL = "pushed_model"
 
 _Artifacts = dict[str, list[artifact.Artifact]]
 _Models = dict[int, artifact.Artifact]
+_Baseline = tuple[artifact.Artifact, list[artifact.Artifact]]  # a Model, and the PushedModel that tells of it
 
 
 class ServedModelStrategy(resolver.ResolverStrategy):
@@ -61,6 +62,9 @@ class ServedModelStrategy(resolver.ResolverStrategy):
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: _Artifacts) -> _Artifacts:
         """Returns one Model and the PushedModel that tells of it, or two empty lists.
 
+        A Model that is served though no PushedModel tells of it comes alone: its Pusher put it there and then failed, as it
+        does when a model server does not come to answer with it.
+
         Raises:
           IntegrityError: a comparison is required, and the served model is another one than the candidate, and unknown, gone
             or altered.
@@ -71,11 +75,13 @@ class ServedModelStrategy(resolver.ResolverStrategy):
         baseline = self._baseline(pushes, models, candidate_id(store, models, self._candidate_node))
         if baseline is None:
             return {MODEL: [], PUSHED_MODEL: []}
-        model = models[_model_id(baseline)]
-        logging.info("Baseline: model %d, pushed as version %s", model.id, baseline.get_string_custom_property(spec.VERSION))
-        return {MODEL: [model], PUSHED_MODEL: [baseline]}
+        model, pushed = baseline
+        logging.info(
+            "Baseline: model %d, pushed as version %s", model.id, ", ".join(str(_version(push)) for push in pushed) or "?"
+        )
+        return {MODEL: [model], PUSHED_MODEL: pushed}
 
-    def _baseline(self, pushes: list[artifact.Artifact], models: _Models, candidate: int | None) -> artifact.Artifact | None:
+    def _baseline(self, pushes: list[artifact.Artifact], models: _Models, candidate: int | None) -> _Baseline | None:
         version = self._live_version(pushes)
         if version is None:
             if pushes:
@@ -87,17 +93,21 @@ class ServedModelStrategy(resolver.ResolverStrategy):
         if served is not None and _model_id(served) == candidate:
             return _predecessor([push for push in pushes if push.id < served.id], models, candidate)
         obstacle = _obstacle(path, served, models, known=bool(of_version))
-        if obstacle is None:
-            return served
+        if served is not None and obstacle is None:
+            return models[_model_id(served)], [served]
         if candidate is not None and _has_bytes_of(path, models[candidate]):
             return _predecessor(pushes, models, candidate)
-        self._go_without(version, *obstacle)
+        newest_first = sorted(models.values(), key=lambda model: model.id, reverse=True)
+        if not of_version and (unrecorded := next((model for model in newest_first if _has_bytes_of(path, model)), None)):
+            return unrecorded, []
+        if obstacle is not None:
+            self._go_without(version, *obstacle)
         return None
 
     def _live_version(self, pushes: list[artifact.Artifact]) -> int | None:
-        """The highest version that is complete, or was when it was pushed: one without its `saved_model.pb` is damaged."""
+        """What is served of what is complete, or was when it was pushed: a version without its `saved_model.pb` is damaged."""
         pushed = (version for version in map(_version, pushes) if os.path.isdir(os.path.join(self._model_dir, str(version))))
-        return max([*layout.versions(self._model_dir), *pushed], default=None)
+        return layout.highest_served(self._model_dir, {*layout.versions(self._model_dir), *pushed})
 
     def _go_without(self, version: int, reason: str, remedy: str) -> None:
         if not self._comparison_required:
@@ -134,14 +144,15 @@ def _is_of_node(store: mlmd.MetadataStore, execution: metadata_store_pb2.Executi
     return names.get("node") == f"{names.get('pipeline')}.{node_id}"
 
 
-def _predecessor(pushes: list[artifact.Artifact], models: _Models, candidate: int) -> artifact.Artifact | None:
+def _predecessor(pushes: list[artifact.Artifact], models: _Models, candidate: int) -> _Baseline | None:
     """The newest push of another model that is still there as it was pushed."""
     same = _model_digest(models[candidate])
     others = (push for push in pushes if _model_id(push) != candidate and _digest(push) != same)
     found = next((push for push in others if _damage(push, models) is None), None)
     if found is None:
         logging.warning("No baseline: the served model is the one under test, and no model served before it is left")
-    return found
+        return None
+    return models[_model_id(found)], [found]
 
 
 def _obstacle(path: str, served: artifact.Artifact | None, models: _Models, known: bool) -> tuple[str, str] | None:

@@ -5,15 +5,20 @@ DESTINATION = "pushed_destination"  # string: the version's directory
 VERSION = "pushed_version"  # string: a decimal number
 MODEL_ID = "model_id"  # int: the Model artifact's id
 DIGEST = "digest"  # string: hex sha256 tree digest of the version's directory
-ALREADY_SERVED = "already_served"  # int: 1 if the live version held these bytes already and nothing was copied
+ALREADY_SERVED = "already_served"  # int: 1 if the version held these bytes already and nothing was copied
+LIVE = "live"  # int: 1 if it is what servers answer with; 0 if the model is held at another version
+HELD_AT = "held_at"  # string: the version that is live instead, if LIVE is 0 and there is one
 REASON = "reason"  # string: why it was refused
 # Beyond these: decision_uri and decision_digest of the GateDecision that the model was pushed by, and override, override_by,
 # override_reason and override_until where an approval made that decision; see `deploy_gate.recording`.
 
 RECORD_FILE = "pushed.json"  # the same facts, in the artifact's directory
 
-# Key of custom_config: id of the node that makes the model, which an error tells to execute again.
-MODEL_NODE = "model_node"
+# Keys of custom_config.
+MODEL_NODE = "model_node"  # id of the node that makes the model, which an error tells to execute again
+MODEL_SERVERS = "model_servers"  # list of HOST:PORT: gRPC of the model servers that must answer with the version
+SERVER_SECONDS = "server_seconds"  # how long to wait for them; WAIT_SECONDS if it is not there
+WAIT_SECONDS = 120.0
 
 # Input -> id of the node that makes it, if custom_config does not say otherwise.
 MADE_BY = {"model": "FederatedTrainer", "model_blessing": "DeployGate"}

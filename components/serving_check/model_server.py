@@ -102,6 +102,7 @@ def serve(base_path: Path) -> Iterator[Server]:
         "model_name": name,
         "model_base_path": base_path,
         "file_system_poll_wait_seconds": _POLL_SECONDS,
+        "max_num_load_retries": 0,  # its files will not change
     }
     with running("serving", "serve", *(f"--{flag}={value}" for flag, value in flags.items())) as process:
         yield Server(process, name, rest_port, grpc_port)

@@ -1,55 +1,152 @@
-"""The server's command line, with the names TensorFlow Serving gives its flags."""
+"""The server's command line, with the names and defaults TensorFlow Serving gives its flags.
+
+Ours are other where that is kinder: we listen on loopback, REST is on, a config file is followed, seconds may have fractions,
+and a flag that is not known, or that we cannot follow, is an error.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import NoReturn
+from typing import Annotated, Any, NoReturn, get_args, get_type_hints
 
 from errors import ConfigError
 from serving.layout import model_directory
+from serving.server import flag_values
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
+_CPUS = len(os.sched_getaffinity(0))
+
+# Flags of the real server that would need what we have not: said, so that nobody believes they had an effect.
+_NOT_HERE = frozenset(
+    (
+        "enable_profiler",
+        "enable_serialization_as_tensor_content",
+        "enable_signature_method_name_check",
+        "flush_filesystem_caches",
+        "grpc_channel_arguments",
+        "grpc_socket_path",
+        "mixed_precision",
+        "num_tflite_interpreters_per_pool",
+        "num_tflite_pools",
+        "num_unload_threads",
+        "platform_config_file",
+        "prefer_tflite_model",
+        "remove_unused_fields_from_bundle_metagraph",
+        "skip_initialize_tpu",
+        "tensorflow_session_config_file",
+        "thread_pool_factory_config_file",
+        "use_alts_credentials",
+        "use_tflite_model",
+        "version",
+        "xla_cpu_compilation_enabled",
+        "xla_gpu_compilation_enabled",
+    )
+)
+# What a flag's text is read with.
+_Port = Annotated[int, flag_values.port]
+_File = Annotated[Path | None, flag_values.local_path]
+_Tags = Annotated[tuple[str, ...], flag_values.tags]
+_Boolean = Annotated[bool, flag_values.boolean]
+_Fraction = Annotated[float, flag_values.fraction]
+_Seconds = Annotated[float, flag_values.seconds]
+_SomeSeconds = Annotated[float, flag_values.some_seconds]
+_Milliseconds = Annotated[int, flag_values.at_least(1, "milliseconds")]
+_Microseconds = Annotated[int, flag_values.at_least(0, "microseconds")]
+_Retries = Annotated[int, flag_values.at_least(0, "retries")]
+_Iterations = Annotated[int, flag_values.at_least(1, "iterations")]
+_Bytes = Annotated[int, flag_values.at_least(1, "bytes")]
+_Connections = Annotated[int, flag_values.at_least(1, "connections")]
+_Threads = Annotated[int, flag_values.at_least(1, "threads")]
+_Automatic = Annotated[int, flag_values.at_least(0, "threads")]
 
 
 @dataclass(frozen=True)
 class Flags:
-    """What the server is told.
+    """What the server is told; each flag's meaning stands beside it."""
 
-    Attributes:
-      host: address to listen on; loopback unless told otherwise.
-      port: gRPC; 0 is off.
-      rest_api_port: REST; 0 is off.
-      model_name: the name in URLs and requests.
-      model_base_path: the directory that holds the model's versions.
-      file_system_poll_wait_seconds: between two looks at it; 0 looks once, negative never.
-      rest_api_max_body_bytes: of a REST request, inflated.
-    """
+    host: Annotated[str, "address to listen on"] = "127.0.0.1"
+    port: Annotated[_Port, "gRPC port; 0 is off"] = 8500
+    rest_api_port: Annotated[_Port, "REST port; 0 is off"] = 8501
+    ssl_config_file: Annotated[_File, "text proto SSLConfig: TLS for gRPC and REST"] = None
+    admin_token_file: Annotated[_File, "holds the token without which no call may change the configuration"] = None
+    max_connections: Annotated[_Connections, "open at once over REST"] = 4096
 
-    host: str
-    port: int
-    rest_api_port: int
-    model_name: str
-    model_base_path: Path
-    file_system_poll_wait_seconds: float
-    rest_api_max_body_bytes: int
+    model_name: Annotated[str, "the model's name in requests"] = "default"
+    model_base_path: Annotated[_File, "directory that holds the model's versions"] = None
+    model_config_file: Annotated[_File, "text proto ModelServerConfig; name and base path then do not count"] = None
+    model_config_file_poll_wait_seconds: Annotated[_Seconds, "between looks at the config file; 0 looks once"] = 1.0
+    file_system_poll_wait_seconds: Annotated[_Seconds, "between looks for versions; 0 looks once, negative never"] = 1.0
+    allow_version_labels_for_unavailable_models: Annotated[
+        _Boolean, "a label that is new may name a version that is not available"
+    ] = False
+    saved_model_tags: Annotated[_Tags, "of the graph to load, divided by commas"] = ("serve",)
+    max_num_load_retries: Annotated[_Retries, "after a version's first load that failed"] = 5
+    load_retry_interval_micros: Annotated[_Microseconds, "between two of those"] = 60_000_000
+    num_load_threads: Annotated[_Automatic, "that load versions; 0 is one"] = 0
+    enable_model_warmup: Annotated[_Boolean, "answer the version's warm-up requests before it is available"] = True
+    num_request_iterations_for_warmup: Annotated[_Iterations, "of each warm-up request"] = 1
+
+    rest_api_timeout_in_ms: Annotated[_Milliseconds, "that a REST call may run"] = 30_000
+    rest_api_num_threads: Annotated[_Threads, "that answer REST"] = 4 * _CPUS
+    rest_api_max_body_bytes: Annotated[_Bytes, "of a REST request, inflated"] = MAX_BODY_BYTES
+    rest_api_request_read_seconds: Annotated[_SomeSeconds, "in which a REST request must have arrived"] = 30.0
+    rest_api_enable_cors_support: Annotated[_Boolean, "let pages of other origins ask"] = False
+    grpc_max_threads: Annotated[_Threads, "that answer gRPC"] = 4 * _CPUS
+    enable_grpc_healthcheck_service: Annotated[_Boolean, "answer grpc.health.v1"] = False
+    monitoring_config_file: Annotated[_File, "text proto MonitoringConfig: metrics for Prometheus"] = None
+
+    enable_batching: Annotated[_Boolean, "run requests together"] = False
+    batching_parameters_file: Annotated[_File, "text proto BatchingParameters; needs --enable_batching"] = None
+    enable_per_model_batching_parameters: Annotated[_Boolean, "read batching_params.pbtxt in a version's directory"] = False
+    tensorflow_session_parallelism: Annotated[_Automatic, "threads within and between operations; 0 is automatic"] = 0
+    tensorflow_intra_op_parallelism: Annotated[_Automatic, "threads within an operation; 0 is automatic"] = 0
+    tensorflow_inter_op_parallelism: Annotated[_Automatic, "threads between operations; 0 is automatic"] = 0
+    per_process_gpu_memory_fraction: Annotated[_Fraction, "of a GPU's memory; 0 is automatic"] = 0.0
 
 
 def parse(arguments: Sequence[str]) -> Flags:
-    """Reads `--flag=value` and `--flag value`.
+    """Reads `--flag=value` and `--flag value`; a boolean also as `--flag` alone.
 
     Raises:
-      ConfigError: an unknown flag, or a value that is not allowed.
+      ConfigError: an unknown flag, a value that is not allowed, or flags that do not go together.
     """
-    given = _parser().parse_args(arguments)
-    model_directory(".", given.model_name)  # checks the name
-    if not given.port and not given.rest_api_port:
+    for name in (argument[2:].partition("=")[0] for argument in arguments if argument.startswith("--")):
+        if name in _NOT_HERE:
+            raise ConfigError(f"--{name} is a flag of TensorFlow Serving's that this server cannot follow; leave it out.")
+    flags = Flags(**vars(_parser().parse_args(arguments)))
+    _check_models(flags)
+    _check_ports(flags)
+    _check_parallelism(flags)
+    if flags.batching_parameters_file and not flags.enable_batching:
+        raise ConfigError("--batching_parameters_file needs --enable_batching; add that or leave the file out.")
+    return flags
+
+
+def _check_models(flags: Flags) -> None:
+    model_directory(".", flags.model_name)  # checks the name
+    if not (flags.model_base_path or flags.model_config_file):
+        raise ConfigError("expected --model_base_path or --model_config_file, got neither; give one of them.")
+
+
+def _check_ports(flags: Flags) -> None:
+    if not flags.port and not flags.rest_api_port:
         raise ConfigError("--port and --rest_api_port are both 0, so nothing would listen; give one of them a port.")
-    if given.port == given.rest_api_port:
-        raise ConfigError(f"--port and --rest_api_port are both {given.port}; expected two different ports.")
-    return Flags(**vars(given))
+    if flags.port == flags.rest_api_port:
+        raise ConfigError(f"--port and --rest_api_port are both {flags.port}; expected two different ports.")
+
+
+def _check_parallelism(flags: Flags) -> None:
+    if flags.tensorflow_session_parallelism and (
+        flags.tensorflow_intra_op_parallelism or flags.tensorflow_inter_op_parallelism
+    ):
+        raise ConfigError(
+            "--tensorflow_session_parallelism sets both others; expected it alone, or --tensorflow_intra_op_parallelism and"
+            " --tensorflow_inter_op_parallelism without it."
+        )
 
 
 class _Parser(argparse.ArgumentParser):
@@ -60,53 +157,15 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m serving serve",
-        description="Serves the newest complete version in a directory over TensorFlow Serving's REST and gRPC.",
+        description="Serves models over TensorFlow Serving's REST and gRPC.",
         allow_abbrev=False,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on")
-    add("--port", type=_port, default=8500, help="gRPC port; 0 is off")
-    add("--rest_api_port", type=_port, default=8501, help="REST port; 0 is off")
-    add("--model_name", default="default", help="the model's name in requests")
-    add("--model_base_path", type=_local_path, required=True, help="directory that holds the versions")
-    add("--file_system_poll_wait_seconds", type=_seconds, default=1.0, help="between looks; 0 looks once, negative never")
-    add("--rest_api_max_body_bytes", type=_bytes, default=MAX_BODY_BYTES, help="of a REST request, inflated")
+    hints = get_type_hints(Flags, include_extras=True)
+    for flag in fields(Flags):
+        _, *read, told = get_args(hints[flag.name])
+        options: dict[str, Any] = {"type": read[0] if read else str, "default": flag.default, "help": told}
+        if isinstance(flag.default, bool):
+            options |= {"nargs": "?", "const": True}
+        parser.add_argument(f"--{flag.name}", **options)
     return parser
-
-
-def _port(text: str) -> int:
-    number = _whole(text)
-    if not 0 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, got {text!r}")
-    return number
-
-
-def _bytes(text: str) -> int:
-    number = _whole(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of bytes above 0, got {text!r}")
-    return number
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = float("nan")
-    if not abs(seconds) <= 10**6:  # neither NaN nor more than a thread can wait
-        raise argparse.ArgumentTypeError(f"expected a number of seconds up to 1000000, got {text!r}")
-    return seconds
-
-
-def _local_path(text: str) -> Path:
-    if not text or "://" in text:
-        raise argparse.ArgumentTypeError(f"expected a directory of this machine, got {text!r}")
-    return Path(text).absolute()

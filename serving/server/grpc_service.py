@@ -1,137 +1,261 @@
-"""The gRPC front end: PredictionService.Predict and GetModelMetadata, ModelService.GetModelStatus."""
+"""The gRPC front end: TensorFlow Serving's PredictionService and ModelService on a `grpc.aio` server.
+
+Small messages are read and written in the event loop, large ones in a thread (`Engine.convert`), models run in threads
+(`Engine.predict`). Every call is counted and timed in one place, `Service._answer`. A call whose client has gone, or whose
+deadline is over, is cancelled by gRPC, and with it what it has waiting.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
-    model_service_pb2_grpc,
+    inference_pb2,
+    model_management_pb2,
     predict_pb2,
-    prediction_service_pb2_grpc,
+    regression_pb2,
 )
 
-from serving.server import models, tensor_proto
-from serving.server.models import Model
+from serving.server import admin, classify_regress, multi_inference, tensor_proto
+from serving.server.execution import Arrays, Engine
+from serving.server.manager import Manager
+from serving.server.metrics import Metrics
+from serving.server.rest_body import Budget
 from serving.server.servable import Servable
 from serving.server.signature import DEFAULT_SIGNATURE, Signature
 from serving.server.status import CODE_NUMBERS, ApiError, invalid
 
-_MAX_MESSAGE_BYTES = 2**31 - 1
-_THREADS = 16
+_MAX_MESSAGE_BYTES = 2**31 - 1  # of one message, and of all that are in flight
+_MAX_CALLS = 8192  # at once; more are refused before they are read
+_CLASS_BYTES = 16  # a label and a score take that much longer to write than as many bytes of a tensor
+_PREDICTION, _MODEL = "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"
 
 _log = logging.getLogger(__name__)
 
 
-def open_server(served: Mapping[str, Model], address: str) -> grpc.Server:
-    """Starts a server on `host:port`.
+@dataclass
+class _Call:
+    """One call as its method sees it, and what it is counted as."""
 
-    Raises:
-      RuntimeError: the address cannot be listened on.
-    """
+    request: Any
+    size: int
+    context: Any
+    model: str = ""
+
+
+Method = Callable[[_Call], Awaitable[Any]]
+
+
+def create_server(handlers: Sequence[grpc.GenericRpcHandler]) -> Any:
+    """A `grpc.aio` server without a port, for the running event loop."""
     options = [
         ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
         ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
         ("grpc.so_reuseport", 0),  # two servers on one port would take turns in answering
     ]
-    server = grpc.server(ThreadPoolExecutor(_THREADS, thread_name_prefix="grpc"), options=options)
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_PredictionService(served), server)
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(_ModelService(served), server)
-    server.add_insecure_port(address)
-    server.start()
-    return server
+    return grpc.aio.server(handlers=handlers, options=options, maximum_concurrent_rpcs=_MAX_CALLS)
 
 
-def _refusing(method: Callable[[Any, Any], Any]) -> Callable[[Any, Any, grpc.ServicerContext], Any]:
-    """A method of a service, of which an ApiError becomes the call's status."""
+class Service:
+    """All methods.
 
-    def answer(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
+    Args:
+      manager: has the models.
+      engine: runs them.
+      metrics: counts calls.
+      admin_token: without which no call changes the configuration; None if none may.
+    """
+
+    def __init__(self, manager: Manager, engine: Engine, metrics: Metrics, admin_token: bytes | None = None) -> None:
+        self._manager = manager
+        self._engine = engine
+        self._metrics = metrics
+        self._admin_token = admin_token
+        self._budget = Budget(_MAX_MESSAGE_BYTES)
+
+    def handlers(self) -> list[grpc.GenericRpcHandler]:
+        """For `create_server`."""
+        prediction: dict[str, tuple[Any, Method]] = {
+            "Predict": (predict_pb2.PredictRequest, self._predict),
+            "Classify": (classification_pb2.ClassificationRequest, partial(self._typed, classify_regress.CLASSIFY)),
+            "Regress": (regression_pb2.RegressionRequest, partial(self._typed, classify_regress.REGRESS)),
+            "MultiInference": (inference_pb2.MultiInferenceRequest, self._multi_inference),
+            "GetModelMetadata": (get_model_metadata_pb2.GetModelMetadataRequest, self._metadata),
+        }
+        model: dict[str, tuple[Any, Method]] = {
+            "GetModelStatus": (get_model_status_pb2.GetModelStatusRequest, self._status),
+            "HandleReloadConfigRequest": (model_management_pb2.ReloadConfigRequest, self._reload),
+        }
+        return [self._handler(_PREDICTION, prediction), self._handler(_MODEL, model)]
+
+    def _handler(self, service: str, methods: dict[str, tuple[Any, Method]]) -> grpc.GenericRpcHandler:
+        # Bytes go in and out: where they are parsed depends on how many they are.
+        made = {
+            api: grpc.unary_unary_rpc_method_handler(partial(self._answer, api, kind, method))
+            for api, (kind, method) in methods.items()
+        }
+        return grpc.method_handlers_generic_handler(service, made)
+
+    async def _answer(self, api: str, kind: Any, method: Method, raw: bytes, context: Any) -> Any:
+        """Answers a call: here calls are counted and timed, and an ApiError becomes their status."""
+        call, started, code = _Call(None, len(raw), context), time.perf_counter(), "CANCELLED"
         try:
-            return method(self, request)
+            reply = await self._held(call, kind, method, raw)
+            code = "OK"
+            return reply
         except ApiError as error:
-            code, message = grpc.StatusCode[error.code], error.message
+            code, message = error.code, error.message
         except Exception as error:
-            _log.exception("defect while answering %s", type(request).__name__)
-            code, message = grpc.StatusCode.INTERNAL, f"internal error: {type(error).__name__}"
-        return context.abort(code, message)  # raises
+            _log.exception("defect while answering %s", api)
+            code, message = "INTERNAL", f"internal error: {type(error).__name__}"
+        finally:
+            self._metrics.answered(call.model, api, "GRPC", code, time.perf_counter() - started)
+        return await context.abort(grpc.StatusCode[code], message)  # raises
 
-    return answer
+    async def _held(self, call: _Call, kind: Any, method: Method, raw: bytes) -> bytes:
+        self._budget.take(len(raw))
+        try:
+            call.request = await self._engine.convert(len(raw), _parsed, kind, raw)
+            reply = await method(call)
+            return reply if isinstance(reply, bytes) else reply.SerializeToString()
+        finally:
+            self._budget.give_back(len(raw))
 
+    async def _predict(self, call: _Call) -> bytes:
+        request = call.request
+        with self._lease(call, request.model_spec) as servable:
+            name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+            signature = servable.signature(name, code="FAILED_PRECONDITION")
+            inputs = await self._engine.convert(call.size, tensor_proto.inputs, request.inputs, signature)
+            _check_filter(request.output_filter, signature)
+            outputs = await self._run("Predict", call, servable, signature, inputs, request.output_filter)
+            return await self._engine.convert(_size(outputs), _predicted, request, name, servable.version, outputs)
 
-class _PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def __init__(self, served: Mapping[str, Model]) -> None:
-        self._served = served
+    async def _typed(self, method: str, call: _Call) -> Any:
+        """Classify or regress."""
+        request = call.request
+        with self._lease(call, request.model_spec) as servable:
+            name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+            signature = servable.signature(name)
+            classify_regress.check(method, signature)
+            examples = await self._engine.convert(call.size, classify_regress.examples, request.input)
+            self._metrics.took_examples(call.model, len(examples))
+            api = "Classify" if method == classify_regress.CLASSIFY else "Regress"
+            outputs = await self._run(api, call, servable, signature, {classify_regress.INPUTS: examples})
+            kind = classification_pb2.ClassificationResponse
+            reply = kind() if method == classify_regress.CLASSIFY else regression_pb2.RegressionResponse()
+            size = _size(outputs) * _CLASS_BYTES
+            result = await self._engine.convert(size, classify_regress.result, method, outputs, len(examples))
+            reply.result.CopyFrom(result)
+            _answered_by(reply.model_spec, request.model_spec, servable.version)
+            reply.model_spec.signature_name = name
+            return reply
 
-    @_refusing
-    def Predict(self, request: Any) -> Any:
-        servable = _servable(self._served, request)
-        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-        signature = servable.signature(name, code="FAILED_PRECONDITION")
-        inputs = tensor_proto.inputs(request.inputs, signature)
-        _check_filter(request.output_filter, signature)
-        outputs = servable.predict(signature, inputs, request.output_filter)
-        reply = predict_pb2.PredictResponse(
-            outputs={key: tensor_proto.from_array(array) for key, array in outputs.items()},
-        )
-        _answered_by(reply.model_spec, request, servable)
-        reply.model_spec.signature_name = name
-        return reply
+    async def _multi_inference(self, call: _Call) -> Any:
+        spec = multi_inference.model_spec(call.request)
+        with self._lease(call, spec) as servable:
+            asked = multi_inference.tasks(call.request, servable)
+            examples = await self._engine.convert(call.size, classify_regress.examples, call.request.input)
+            self._metrics.took_examples(call.model, len(examples))
+            given = {classify_regress.INPUTS: examples}
+            running = [self._run("MultiInference", call, servable, task.signature, given) for task in asked]
+            outcomes = await asyncio.gather(*running, return_exceptions=True)  # the lease is kept until all are done
+            answers = [_answer_of(outcome) for outcome in outcomes]
+            size = sum(_size(answer) for answer in answers) * _CLASS_BYTES
+            told = (spec.name, servable.version, asked, answers, len(examples))
+            return await self._engine.convert(size, multi_inference.reply, *told)
 
-    @_refusing
-    def GetModelMetadata(self, request: Any) -> Any:
-        _check_spec(request)
+    async def _metadata(self, call: _Call) -> Any:
+        request = call.request
+        _check_spec(request, request.model_spec)
         if not request.metadata_field:
             raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
         if unknown := [field for field in request.metadata_field if field != "signature_def"]:
             raise invalid(f"Metadata field {unknown[0]} is not supported")
-        servable = _servable(self._served, request)
-        definitions = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signature_defs)
-        reply = get_model_metadata_pb2.GetModelMetadataResponse()
-        _answered_by(reply.model_spec, request, servable)
-        reply.metadata["signature_def"].Pack(definitions)
-        return reply
+        with self._lease(call, request.model_spec) as servable:
+            definitions = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signature_defs)
+            reply = get_model_metadata_pb2.GetModelMetadataResponse()
+            _answered_by(reply.model_spec, request.model_spec, servable.version)
+            reply.metadata["signature_def"].Pack(definitions)
+            return reply
 
-
-class _ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    def __init__(self, served: Mapping[str, Model]) -> None:
-        self._served = served
-
-    @_refusing
-    def GetModelStatus(self, request: Any) -> Any:
-        _check_spec(request)
-        spec = request.model_spec
-        version = spec.version.value if spec.HasField("version") else None
+    async def _status(self, call: _Call) -> Any:
+        spec = call.request.model_spec
+        _check_spec(call.request, spec)
+        call.model = spec.name
         reply = get_model_status_pb2.GetModelStatusResponse()
-        for status in models.statuses(self._served, spec.name, version):
+        for status in self._manager.statuses(spec.name, spec.version.value if spec.HasField("version") else None):
             entry = reply.model_version_status.add(version=status.version)
             entry.state = get_model_status_pb2.ModelVersionStatus.State.Value(status.state)
             entry.status.error_code = CODE_NUMBERS[status.code]
             entry.status.error_message = status.message
         return reply
 
+    async def _reload(self, call: _Call) -> Any:
+        admin.authorise(call.context.invocation_metadata(), self._admin_token)
+        reply, failure = await asyncio.to_thread(admin.reload, call.request, self._manager.reload, self._metrics.values)
+        if failure is not None:
+            raise failure
+        return reply
 
-def _check_spec(request: Any) -> None:
-    if not request.HasField("model_spec"):
+    async def _run(self, api: str, call: _Call, servable: Servable, signature: Signature, *given: Any) -> Arrays:
+        started = time.perf_counter()
+        outputs = await self._engine.predict(servable, signature, *given)
+        self._metrics.ran(call.model, api, time.perf_counter() - started)
+        return outputs
+
+    def _lease(self, call: _Call, spec: Any) -> Any:
+        _check_spec(call.request, spec)
+        call.model = spec.name
+        return self._manager.lease(spec.name, spec.version.value if spec.HasField("version") else None, spec.version_label)
+
+
+def _parsed(kind: Any, raw: bytes) -> Any:
+    from google.protobuf.message import DecodeError
+
+    try:
+        return kind.FromString(raw)
+    except DecodeError:
+        raise ApiError("INVALID_ARGUMENT", f"cannot parse the message as {kind.DESCRIPTOR.full_name}") from None
+
+
+def _predicted(request: Any, signature_name: str, version: int, outputs: Arrays) -> bytes:
+    reply = predict_pb2.PredictResponse(outputs={key: tensor_proto.from_array(array) for key, array in outputs.items()})
+    _answered_by(reply.model_spec, request.model_spec, version)
+    reply.model_spec.signature_name = signature_name
+    return bytes(reply.SerializeToString())
+
+
+def _answer_of(outcome: Arrays | BaseException) -> Arrays:
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+def _size(outputs: Arrays) -> int:
+    return sum(array.nbytes for array in outputs.values())
+
+
+def _check_spec(request: Any, spec: Any) -> None:
+    if "model_spec" in request.DESCRIPTOR.fields_by_name and not request.HasField("model_spec"):
         raise invalid("Missing ModelSpec")
-    if not request.model_spec.name:
+    if not spec.name:
         raise invalid("ModelSpec has no model name specified.")
 
 
-def _servable(served: Mapping[str, Model], request: Any) -> Servable:
-    _check_spec(request)
-    spec = request.model_spec
-    version = spec.version.value if spec.HasField("version") else None
-    return models.find(served, spec.name, version, spec.version_label)
-
-
-def _answered_by(spec: Any, request: Any, servable: Servable) -> None:
-    spec.name = request.model_spec.name
-    spec.version.value = servable.version
+def _answered_by(spec: Any, asked: Any, version: int) -> None:
+    spec.name = asked.name
+    spec.version.value = version
 
 
 def _check_filter(names: Sequence[str], signature: Signature) -> None:

@@ -14,6 +14,9 @@ from serving.server.status import ApiError, invalid
 
 _WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _DIGITS = {np.dtype(np.float32): 9, np.dtype(np.float64): 17}
+_FORMATS = {dtype: np.array(["%.6g", f"%.{digits}g", "%.1f"], object) for dtype, digits in _DIGITS.items()}
+_MANY = 64  # numbers, from which on it pays to format all at once
+_EXACT_POWER = 22  # the largest power of ten that a double holds exactly
 
 
 def answer(outputs: Mapping[str, np.ndarray], *, row_format: bool) -> str:
@@ -66,7 +69,7 @@ def _texts(name: str, array: np.ndarray) -> list[str]:
     """Every value as JSON, in C order."""
     flat = array.reshape(-1)
     if array.dtype in _DIGITS:
-        return _floats(flat)
+        return floats(flat)
     if array.dtype.kind in "iu":
         return [str(value) for value in flat.tolist()]
     if array.dtype == np.bool_:
@@ -77,14 +80,42 @@ def _texts(name: str, array: np.ndarray) -> list[str]:
     raise ApiError("UNIMPLEMENTED", f"Conversion of output {name} of type {array.dtype} to JSON is not supported; use gRPC")
 
 
-def _floats(flat: np.ndarray) -> list[str]:
-    """Six significant digits where they give the same value back, else as many as are always enough for the type."""
-    values = flat.tolist()
+def floats(flat: np.ndarray) -> list[str]:
+    """Numbers [N] as JSON: six significant digits where they give the same value back, else as many as are always enough."""
+    if flat.size < _MANY:
+        return _each(flat)
+    formats = _FORMATS[flat.dtype][_format_numbers(flat)].tolist()
+    texts = (" ".join(formats) % tuple(flat.tolist())).split(" ")  # one call for all
+    if np.isfinite(flat).all():
+        return texts
+    return [_WORDS.get(text.removesuffix(".0"), text) for text in texts]
+
+
+def _each(flat: np.ndarray) -> list[str]:
+    values, digits = flat.tolist(), _DIGITS[flat.dtype]
     texts = [f"{value:.6g}" for value in values]
-    same = np.array([float(text) for text in texts], flat.dtype) == flat
-    digits = _DIGITS[flat.dtype]
-    texts = [text if kept else f"{value:.{digits}g}" for text, kept, value in zip(texts, same.tolist(), values, strict=True)]
+    same = (np.array([float(text) for text in texts], flat.dtype) == flat).tolist()
+    texts = [text if kept else f"{value:.{digits}g}" for text, kept, value in zip(texts, same, values, strict=True)]
     return [_WORDS.get(text) or (text if "." in text or "e" in text else f"{text}.0") for text in texts]
+
+
+def _format_numbers(flat: np.ndarray) -> np.ndarray:
+    """Which of _FORMATS each number takes.
+
+    Six digits are enough if the number, rounded to them, is itself. The rounding multiplies and divides by a power of ten that
+    is exact in a double, so that it gives what reading the six digits would. Where the power is not exact the digits are tried.
+    """
+    with np.errstate(all="ignore"):
+        wide = flat.astype(np.float64)
+        exponents = np.floor(np.log10(np.abs(wide)))
+        scales = 10.0 ** np.abs(5 - exponents)
+        rounded = np.where(exponents <= 5, np.rint(wide * scales) / scales, np.rint(wide / scales) * scales)
+        few = rounded.astype(flat.dtype) == flat
+        whole = np.rint(wide) == wide
+    for place in np.flatnonzero(~(np.abs(5 - exponents) <= _EXACT_POWER)).tolist():
+        few[place] = flat.dtype.type(f"{wide[place]:.6g}") == flat[place]
+    plain = np.abs(wide) < np.where(few, 1e6, 10.0 ** _DIGITS[flat.dtype])  # printf writes larger ones with an exponent
+    return np.where(whole & plain, 2, np.where(few, 0, 1))
 
 
 def _base64(value: bytes) -> str:

@@ -12,12 +12,14 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import orjson
 
 from serving.server.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
 from serving.server.status import ApiError, cut, invalid
 
 _SHOWN = 256  # bytes of an offending value in an error
 _MAX_RANK = 32  # numpy's
+_MAX_CONTAINERS = 1 << 22  # each takes tens of bytes for the two or three that were sent
 _FLOATS = {"DT_FLOAT": np.float32, "DT_DOUBLE": np.float64}
 # The range that the token must be in; the narrow types take any int32 and wrap, as the real server does.
 _INTEGERS: dict[str, tuple[Any, Any]] = {
@@ -59,6 +61,24 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise invalid(f"JSON Value: {_shown(value)} is not an object; the request must be an object")
     return value
+
+
+def parse_quickly(body: bytes) -> dict[str, Any]:
+    """`parse_object` by a faster parser, where that takes the body.
+
+    What it takes it reads alike, but for integers over 64 bits, which become floats: equal ones where a float is wanted, and
+    refused where an integer is. So what `inputs` refuses is to be read again by `parse_object`, for the exact words.
+
+    Raises:
+      ApiError: as of `parse_object`.
+    """
+    if len(body) > _MAX_CONTAINERS and body.count(b"[") + body.count(b"{") > _MAX_CONTAINERS:
+        raise invalid(f"JSON Parse error: more than {_MAX_CONTAINERS} lists and objects; send tensors this large over gRPC")
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return parse_object(body)
+    return value if isinstance(value, dict) else parse_object(body)
 
 
 def signature_name(body: Mapping[str, Any]) -> str:
@@ -103,6 +123,11 @@ def to_array(value: Any, dtype: str) -> np.ndarray:
         array[:] = [_bytes(item) for item in items]
         return array.reshape(shape)
     raise ApiError("UNIMPLEMENTED", f"Conversion of JSON to type {dtype[3:].lower()} is not supported; use gRPC")
+
+
+def kind_name(value: Any) -> str:
+    """What JSON calls a value: Number, Object, ..."""
+    return _NAMES[type(value)]
 
 
 def _loads(text: str) -> Any:
@@ -238,10 +263,10 @@ def _flatten(value: Any) -> tuple[tuple[int, ...], list[Any]]:
         raise invalid(f"a list nested {len(shape)} deep; expected at most {_MAX_RANK}")
     items = [value]
     for size in shape:
-        if not all(isinstance(item, list) and len(item) == size for item in items):
+        if set(map(type, items)) - {list} or set(map(len, items)) - {size}:
             wrong = next(item for item in items if not isinstance(item, list) or len(item) != size)
             raise invalid(f"Encountered list at unexpected size or depth: {_shown(wrong)}; expected size {size}")
-        items = list(chain.from_iterable(items))
+        items = items[0] if len(items) == 1 else list(chain.from_iterable(items))
     return tuple(shape), items
 
 
@@ -253,8 +278,7 @@ def _check_types(items: Sequence[Any], allowed: set[type], dtype: str) -> None:
 
 
 def _type_error(value: Any, dtype: str) -> ApiError:
-    kind = _NAMES[type(value)]
-    return invalid(f"JSON Value: {_shown(value)} Type: {kind} is not of expected type: {dtype[3:].lower()}")
+    return invalid(f"JSON Value: {_shown(value)} Type: {kind_name(value)} is not of expected type: {dtype[3:].lower()}")
 
 
 def _floats(items: Sequence[Any], dtype: str) -> np.ndarray:

@@ -1,10 +1,17 @@
-"""One version of a model, loaded with TensorFlow."""
+"""One version of a model: its graph in a TensorFlow session of its own, as in the real server.
+
+A session is quicker than the functions that `tf.saved_model.load` gives (one call into C++, during which other threads of
+Python run), takes every SavedModel of TensorFlow 1 and 2, and gives its memory back when it is closed.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+import re
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +21,39 @@ from serving.layout import SAVED_MODEL
 from serving.server.signature import Signature, TensorSpec
 from serving.server.status import CODE_NAMES, ApiError, invalid
 
-_TAGS = {"serve"}
+DEFAULT_TAGS = ("serve",)
+_HEADINGS = ("Graph execution error", "Detected at node", "<stack traces", "in user code", "[[{{node")
+_BEFORE_REASON = re.compile(r"\(\d+\) [A-Z_]+: |\{\{function_node [^}]*\}\}\}? ")
+_MAX_CALLABLES = 64  # per version; a request that wants yet another choice of outputs is given its part of all
 
 
 @dataclass(frozen=True)
+class SessionOptions:
+    """How sessions run: threads within and between operations (0: TensorFlow chooses), and the share of a GPU's memory."""
+
+    intra_op_threads: int = 0
+    inter_op_threads: int = 0
+    gpu_memory_fraction: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
 class Servable:
-    """A version that can answer.
+    """A version that can answer, from any thread, until it is closed.
 
     Attributes:
       version: its number.
       signatures: by name.
       signature_defs: name -> tensorflow.SignatureDef as the file has them, for metadata.
-      functions: signature name -> TensorFlow's concrete function. They live as long as `model`.
-      model: what tf.saved_model.load returned.
+      path: the version's directory.
     """
 
     version: int
     signatures: Mapping[str, Signature]
     signature_defs: Mapping[str, Any]
-    functions: Mapping[str, Callable[..., Mapping[str, Any]]]
-    model: Any
+    path: Path
+    _session: Any
+    _callables: dict[tuple[str, tuple[str, ...]], Callable[..., list[Any]]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def signature(self, name: str, *, code: str = "INVALID_ARGUMENT") -> Signature:
         """Returns a signature.
@@ -50,57 +70,118 @@ class Servable:
 
         Args:
           signature: one of this servable's.
-          inputs: exactly the signature's inputs; numpy arrays (strings: of bytes objects) or tensors.
+          inputs: exactly the signature's inputs; numpy arrays (strings: of bytes objects).
           only: the outputs wanted; all if empty.
 
         Raises:
           ApiError: INVALID_ARGUMENT for inputs that the signature does not take, else the code of TensorFlow's error.
         """
+        check(signature, inputs)
+        return self.run(signature, inputs, only)
+
+    def run(self, signature: Signature, inputs: Mapping[str, Any], only: Collection[str] = ()) -> dict[str, np.ndarray]:
+        """`predict` of inputs that have passed `check`."""
         import tensorflow as tf
 
-        _check_shapes(signature, inputs)
+        names = tuple(name for name in signature.outputs if not only or name in only)
         try:
-            tensors = {
-                name: tf.constant(inputs[name], tf.as_dtype(_dtype_number(spec.dtype)))
-                for name, spec in signature.inputs.items()
-            }
-            outputs = self.functions[signature.name](**tensors)
-            return {name: _to_numpy(outputs[name]) for name in signature.outputs if not only or name in only}
+            call, given = self._callable(signature, names)
+            values = call(*[inputs[name] for name in signature.inputs])
         except tf.errors.OpError as error:
-            raise ApiError(CODE_NAMES.get(error.error_code, "UNKNOWN"), _telling_line(error.message)) from None
+            raise ApiError(CODE_NAMES.get(error.error_code, "UNKNOWN"), self._telling(error.message)) from None
         except (TypeError, ValueError) as error:
-            raise invalid(_telling_line(str(error))) from None
+            raise invalid(self._telling(str(error))) from None
+        except RuntimeError as error:  # of a session that is closed
+            raise ApiError("UNAVAILABLE", self._telling(str(error))) from None
+        outputs = dict(zip(given, values, strict=True))
+        return {name: _to_numpy(outputs[name]) for name in names}
+
+    def close(self) -> None:
+        """Frees the version's memory; what is still asked of it fails."""
+        self._callables.clear()
+        self._session.close()
+
+    def _callable(self, signature: Signature, names: tuple[str, ...]) -> tuple[Callable[..., list[Any]], tuple[str, ...]]:
+        """What runs a signature, and the outputs that it gives."""
+        found = self._callables.get((signature.name, names))
+        if found is not None:
+            return found, names
+        with self._lock:
+            if len(self._callables) >= _MAX_CALLABLES:
+                names = tuple(signature.outputs)
+            if (signature.name, names) not in self._callables:
+                self._callables[signature.name, names] = self._make_callable(signature, names)
+            return self._callables[signature.name, names], names
+
+    def _make_callable(self, signature: Signature, names: Sequence[str]) -> Callable[..., list[Any]]:
+        definition = self.signature_defs[signature.name]
+        fetches = [definition.outputs[name].name for name in names]
+        return self._session.make_callable(fetches, [definition.inputs[name].name for name in signature.inputs])
+
+    def _telling(self, text: str) -> str:
+        return _telling_line(text).replace(str(self.path), "the version's directory")
 
 
-def load(path: str | os.PathLike[str], version: int) -> Servable:
-    """Loads a SavedModel's `serve` graph and all its signatures.
+def check(signature: Signature, inputs: Mapping[str, Any]) -> None:
+    """Holds the inputs' shapes to the signature's.
+
+    Raises:
+      ApiError: INVALID_ARGUMENT.
+    """
+    for name, spec in signature.inputs.items():
+        shape = inputs[name].shape
+        if not spec.takes(shape):
+            raise invalid(f"input {name} has shape {list(shape)}; the signature takes {spec.shape_text()}")
+
+
+def load(
+    path: str | os.PathLike[str], version: int, tags: Sequence[str] = DEFAULT_TAGS, options: SessionOptions | None = None
+) -> Servable:
+    """Loads the graph of a SavedModel that has these tags, and all its signatures.
 
     Raises:
       ApiError: it cannot be loaded.
     """
-    definitions = _signature_defs(Path(path))
-    model = _load(os.fspath(path))
-    functions = dict(model.signatures)
-    signatures = {name: _signature(name, definitions[name]) for name in sorted(functions) if name in definitions}
+    place = Path(path)
+    definitions = _signature_defs(place, set(tags))
+    signatures = {name: _signature(name, definitions[name]) for name in sorted(definitions) if _callable_one(definitions[name])}
     if not signatures:
         raise ApiError("FAILED_PRECONDITION", "the SavedModel has no signature to call; export it with signatures")
-    return Servable(version, signatures, definitions, functions, model)
+    session = _session(os.fspath(path), tags, options or SessionOptions())
+    return Servable(version, signatures, definitions, place, session)
 
 
-def _load(path: str) -> Any:
+def _session(path: str, tags: Sequence[str], options: SessionOptions) -> Any:
     import tensorflow as tf
 
+    tf.get_logger().setLevel(logging.ERROR)  # the loader's word on each file that it reads
+    graph = tf.Graph()
+    with graph.as_default():
+        session = tf.compat.v1.Session(graph=graph, config=_config(options))
     try:
-        return tf.saved_model.load(path, tags=_TAGS)
+        tf.compat.v1.saved_model.load(session, list(tags), path)
+        graph.finalize()
+        return session
     except tf.errors.OpError as error:
         code, text = CODE_NAMES.get(error.error_code, "UNKNOWN"), error.message
     except Exception as error:  # what a damaged file makes TensorFlow raise has no common class
         code, text = "INTERNAL", f"{type(error).__name__}: {error}"
+    session.close()
     # A client who asks for the status need not learn where the server keeps its models.
     raise ApiError(code, _telling_line(text).replace(path, "the version's directory"))
 
 
-def _signature_defs(path: Path) -> dict[str, Any]:
+def _config(options: SessionOptions) -> Any:
+    import tensorflow as tf
+
+    config = tf.compat.v1.ConfigProto(
+        intra_op_parallelism_threads=options.intra_op_threads, inter_op_parallelism_threads=options.inter_op_threads
+    )
+    config.gpu_options.per_process_gpu_memory_fraction = options.gpu_memory_fraction
+    return config
+
+
+def _signature_defs(path: Path, tags: set[str]) -> dict[str, Any]:
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -111,13 +192,27 @@ def _signature_defs(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ApiError("NOT_FOUND", f"cannot read {SAVED_MODEL}: {error.strerror}") from None
     for graph in saved.meta_graphs:
-        if set(graph.meta_info_def.tags) == _TAGS:
-            return dict(graph.signature_def)
-    raise ApiError("NOT_FOUND", f"{SAVED_MODEL} has no graph with the tag `serve`")
+        if set(graph.meta_info_def.tags) == tags:
+            # Copies: those of the message would keep all of the graph in memory.
+            return {name: _copy(definition) for name, definition in graph.signature_def.items()}
+    raise ApiError("NOT_FOUND", f"{SAVED_MODEL} has no graph with the tag `{','.join(sorted(tags))}`")
+
+
+def _copy(message: Any) -> Any:
+    return type(message).FromString(message.SerializeToString())
+
+
+def _callable_one(definition: Any) -> bool:
+    """Whether it is a signature of a request: not TensorFlow's own (`__saved_model_init_op`), and of plain tensors."""
+    infos = [*definition.inputs.values(), *definition.outputs.values()]
+    return bool(definition.outputs) and all(info.name and info.dtype for info in infos)
 
 
 def _signature(name: str, definition: Any) -> Signature:
-    return Signature(name, _specs(definition.inputs), _specs(definition.outputs))
+    import tensorflow as tf
+
+    defaults = {key: tf.make_ndarray(proto) for key, proto in definition.defaults.items() if key in definition.inputs}
+    return Signature(name, _specs(definition.inputs), _specs(definition.outputs), defaults)
 
 
 def _specs(tensors: Mapping[str, Any]) -> dict[str, TensorSpec]:
@@ -131,29 +226,16 @@ def _specs(tensors: Mapping[str, Any]) -> dict[str, TensorSpec]:
     return {name: spec(tensors[name]) for name in sorted(tensors)}
 
 
-def _dtype_number(name: str) -> int:
-    from tensorflow.core.framework import types_pb2
-
-    return int(types_pb2.DataType.Value(name))
-
-
-def _check_shapes(signature: Signature, inputs: Mapping[str, Any]) -> None:
-    for name, spec in signature.inputs.items():
-        shape = tuple(inputs[name].shape)
-        if not spec.takes(shape):
-            raise invalid(f"input {name} has shape {list(shape)}; the signature takes {spec.shape_text()}")
-
-
-def _to_numpy(tensor: Any) -> np.ndarray:
-    """An array; strings as bytes objects, also a scalar one, for which numpy() gives the bare object."""
-    value = tensor.numpy()
+def _to_numpy(value: Any) -> np.ndarray:
+    """An array; strings as bytes objects, also a scalar one, for which a session gives the bare object."""
     return np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
 
 
 def _telling_line(text: str) -> str:
     """What is wrong in one line, without the headings that TensorFlow puts before it and the nodes it lists after it."""
-    headings = ("Graph execution error", "Detected at node", "<stack traces", "in user code", "[[{{node")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(headings) and "root error(s) found" not in line]
+    telling = [line for line in lines if not line.startswith(_HEADINGS) and "root error(s) found" not in line]
     line = next(iter(telling or lines), "TensorFlow gave no reason")
-    return line.split("}} ", 1)[-1] if line.startswith("{{function_node") else line
+    while match := _BEFORE_REASON.match(line):
+        line = line[match.end() :]
+    return line

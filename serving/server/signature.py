@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -35,8 +37,12 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Signature:
-    """A named entry into a model: input and output names with their specs, in order of name."""
+    """A named entry into a model: input and output names with their specs, in order of name.
+
+    `defaults` are the values of inputs that a gRPC request may leave out.
+    """
 
     name: str
     inputs: Mapping[str, TensorSpec]
     outputs: Mapping[str, TensorSpec]
+    defaults: Mapping[str, np.ndarray] = field(default_factory=dict)

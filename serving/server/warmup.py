@@ -1,13 +1,13 @@
-"""Warm-up: the requests in a version's assets.extra, answered once before the version becomes available."""
+"""Warm-up: the requests in a version's assets.extra, answered before the version becomes available."""
 
 from __future__ import annotations
 
-import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from serving.server import tensor_proto
+from serving.server import classify_regress, multi_inference, tensor_proto
 from serving.server.servable import Servable
 from serving.server.signature import DEFAULT_SIGNATURE
 from serving.server.status import ApiError
@@ -15,11 +15,9 @@ from serving.server.status import ApiError
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _MAX_RECORDS = 1000
 
-_log = logging.getLogger(__name__)
 
-
-def warm_up(servable: Servable, path: Path) -> int:
-    """Answers the predict requests of `path`'s warm-up file, if there is one, and returns how many there were.
+def warm_up(servable: Servable, path: Path, iterations: int = 1) -> int:
+    """Answers each request of `path`'s warm-up file `iterations` times, and returns how many there are; 0 without the file.
 
     Raises:
       ApiError: the file cannot be read or has too many records, or a request fails; such a version must not go live.
@@ -33,24 +31,54 @@ def warm_up(servable: Servable, path: Path) -> int:
 
     count = 0
     try:
-        for number, record in enumerate(tf.data.TFRecordDataset(str(file)).as_numpy_iterator()):
-            if number >= _MAX_RECORDS:
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            if count >= _MAX_RECORDS:
                 raise ApiError("INVALID_ARGUMENT", f"more than {_MAX_RECORDS} warm-up requests")
-            count += _replay(servable, prediction_log_pb2.PredictionLog.FromString(record), number)
+            _replay(servable, prediction_log_pb2.PredictionLog.FromString(record), count, iterations)
+            count += 1
     except (tf.errors.OpError, DecodeError) as error:
-        raise ApiError("DATA_LOSS", f"cannot read the warm-up requests: {error}") from None
+        told = str(error).replace(str(path), "the version's directory")
+        raise ApiError("DATA_LOSS", f"cannot read the warm-up requests: {told}") from None
     return count
 
 
-def _replay(servable: Servable, log: Any, number: int) -> int:
+def _replay(servable: Servable, log: Any, number: int, iterations: int) -> None:
     kind = log.WhichOneof("log_type")
-    if kind != "predict_log":
-        _log.info("warm-up request %d left out: %s is not answered here", number, kind or "an empty record")
-        return 0
-    request = log.predict_log.request
     try:
-        signature = servable.signature(request.model_spec.signature_name or DEFAULT_SIGNATURE)
-        servable.predict(signature, tensor_proto.inputs(request.inputs, signature))
+        if kind not in _ANSWERS:
+            raise ApiError("UNIMPLEMENTED", f"Unsupported log_type for warmup: {kind or 'an empty record'}")
+        for _ in range(iterations):
+            _ANSWERS[kind](servable, getattr(log, kind).request)
     except ApiError as error:
         raise ApiError(error.code, f"warm-up request {number} failed: {error.message}") from None
-    return 1
+
+
+def _predict(servable: Servable, request: Any) -> None:
+    signature = servable.signature(request.model_spec.signature_name or DEFAULT_SIGNATURE)
+    servable.predict(signature, tensor_proto.inputs(request.inputs, signature), request.output_filter)
+
+
+def _typed(method: str) -> Callable[[Servable, Any], None]:
+    def answer(servable: Servable, request: Any) -> None:
+        signature = servable.signature(request.model_spec.signature_name or DEFAULT_SIGNATURE)
+        classify_regress.check(method, signature)
+        examples = classify_regress.examples(request.input)
+        outputs = servable.predict(signature, {classify_regress.INPUTS: examples})
+        classify_regress.result(method, outputs, len(examples))
+
+    return answer
+
+
+def _multi_inference(servable: Servable, request: Any) -> None:
+    tasks = multi_inference.tasks(request, servable)
+    examples = classify_regress.examples(request.input)
+    answers = [servable.predict(task.signature, {classify_regress.INPUTS: examples}) for task in tasks]
+    multi_inference.reply("", servable.version, tasks, answers, len(examples))
+
+
+_ANSWERS: dict[str, Callable[[Servable, Any], None]] = {
+    "predict_log": _predict,
+    "classify_log": _typed(classify_regress.CLASSIFY),
+    "regress_log": _typed(classify_regress.REGRESS),
+    "multi_inference_log": _multi_inference,
+}

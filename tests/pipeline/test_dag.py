@@ -106,7 +106,7 @@ def test_centralised_training_leaves_the_federated_nodes_out_and_judges_trainers
     assert upstream(nodes) == CENTRALISED
     (resolver,) = resolvers(nodes)
     assert resolver.kwargs["candidate_node"].value.field_value.string_value == "Trainer"
-    assert json.loads(parameter(nodes["Pusher"], "custom_config")) == {"model_node": "Trainer"}
+    assert json.loads(parameter(nodes["Pusher"], "custom_config")) == {"model_node": "Trainer", "model_servers": []}
 
 
 def test_in_a_cluster_the_stock_infra_validator_tries_the_model_too_and_the_gate_wants_its_word(tmp_path):
@@ -124,7 +124,7 @@ def test_warm_start_hands_trainers_model_to_the_federated_training(tmp_path):
     assert upstream(nodes) == {**UPSTREAM, "FederatedTrainer": {"FederatedSplit", "Trainer"}}
     (channel,) = nodes["FederatedTrainer"].inputs.inputs["base_model"].channels
     assert (channel.producer_node_query.id, channel.output_key) == ("Trainer", "model")
-    assert json.loads(parameter(nodes["Pusher"], "custom_config")) == {"model_node": "FederatedTrainer"}
+    assert json.loads(parameter(nodes["Pusher"], "custom_config")) == {"model_node": "FederatedTrainer", "model_servers": []}
 
 
 def test_federated_training_is_told_its_whole_section_and_where_its_checkpoints_lie(tmp_path):

@@ -37,7 +37,7 @@ def summary(environment: Environment, **changes) -> Summary:
     facts = {
         "run_id": "1",
         "decision": Decision(True, ("Accuracy is 0.9600; required at least 0.95",)),
-        "pushed": {"version": 7, "path": f"{environment.serving_root}/digits/7", "new": True},
+        "pushed": {"version": 7, "path": f"{environment.serving_root}/digits/7", "new": True, "live": True, "held_at": None},
         "metrics": {"federated": {"auc": 0.5, "example_count": 369.0}, "baseline": {"auc": 0.75}, "served": None},
         "nodes": NODES,
         "paths": {
@@ -129,8 +129,16 @@ def test_refusal_of_a_model_that_is_live_already_does_not_sound_as_if_it_were_ta
 
 
 def test_model_that_was_live_already_is_not_called_pushed(environment):
-    served = {"version": 7, "path": f"{environment.serving_root}/digits/7", "new": False}
+    served = {**summary(environment).pushed, "new": False}
     assert "is already served as version 7." in as_text(summary(environment, pushed=served), environment)
+
+
+def test_push_of_a_model_that_is_held_tells_how_it_goes_live(environment):
+    held = {**summary(environment).pushed, "live": False, "held_at": "5"}
+    assert (
+        "  BLESSED: the federated model is pushed as version 7, but held at 5: `python -m serving promote 7 --root"
+        " 'serving models' --model_name digits` serves it, `unpin` every newest version.\n"
+    ) in as_text(summary(environment, pushed=held), environment)
 
 
 def test_refusal_is_told_with_its_reasons(environment):
@@ -173,7 +181,7 @@ def test_next_command_can_be_typed_as_it_stands(environment, told):
     script, *arguments = shlex.split(line)
     assert Path(script).parent == Path(sys.executable).parent
     assert os.access(script, os.X_OK)
-    assert {"serving models/digits/7", "pipeline_root/digits/FederatedTrainer/model_run/8"} & set(arguments)
+    assert {"serving models/models.config", "pipeline_root/digits/FederatedTrainer/model_run/8"} & set(arguments)
 
 
 def centralised(environment: Environment, **changes) -> Summary:
@@ -216,7 +224,7 @@ def test_machines_get_the_documented_layout(environment):
             "override": None,
             "approvals": [],
         },
-        "pushed": {"version": 7, "path": f"{environment.serving_root}/digits/7", "new": True},
+        "pushed": {"version": 7, "path": f"{environment.serving_root}/digits/7", "new": True, "live": True, "held_at": None},
         "metrics": {"federated": {"auc": 0.5, "example_count": 369.0}, "baseline": {"auc": 0.75}, "served": None},
         "nodes": [
             {"id": "ExampleGen", "state": "complete", "seconds": 1.235},
@@ -255,7 +263,7 @@ def with_pusher(environment: Environment, pushed: int) -> list[NodeResult]:
 
 def test_run_that_fails_after_its_push_tells_of_the_push(environment):
     told = unfinished(environment, "1", with_pusher(environment, 1), "1.log", "internal error: boom").as_json()
-    assert told["pushed"] == {"version": 7, "path": "/served/digits/7", "new": True}
+    assert told["pushed"] == {"version": 7, "path": "/served/digits/7", "new": True, "live": True, "held_at": None}
     assert told["decision"] == {
         "blessed": True,
         "reasons": ["internal error: boom"],

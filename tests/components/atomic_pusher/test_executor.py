@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from tfx.types import standard_artifacts
+from tfx.utils import json_utils
 
 from components.atomic_pusher.executor import Executor
 from errors import IntegrityError, PushError
 from lineage.digests import file_digest, tree_digest
-from serving import layout
+from serving import layout, models_config
 
 
 def test_blessed_model_is_served_and_recorded(push):
@@ -318,6 +319,38 @@ def test_model_without_an_export_is_an_error_in_one_line(push):
     push.decide()
     with pytest.raises(PushError, match="no model to publish"):
         push.run()
+
+
+def servers(*addresses: str, seconds: float = 0.1) -> str:
+    return json_utils.dumps({"model_servers": addresses, "server_seconds": seconds})
+
+
+def test_push_fails_if_a_server_does_not_answer_and_the_version_stays(push):
+    with pytest.raises(PushError, match=r"127\.0\.0\.1:1 after 0 s: it does not answer") as refused:
+        push.run(custom_config=servers("127.0.0.1:1"))
+    (version,) = layout.versions(push.model_dir)
+    assert f"version {version} is in {push.model_dir}, but is not what the model servers answer with" in str(refused.value)
+    root = push.model_dir.parent
+    command = f"`python -m serving rollback --root {root} --model_name digits --server 127.0.0.1:1`"
+    assert command in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_no_server_is_asked_for_a_model_that_is_not_pushed_or_not_live(push):
+    push.another(1).run()
+    push.decide(passed=False)
+    assert push.run(custom_config=servers("127.0.0.1:1")).get_int_custom_property("pushed") == 0
+    live = layout.live_version(push.model_dir)
+    models_config.put(push.model_dir.parent, "digits", models_config.Held((live,)))
+    push.decide()
+    held = push.run(custom_config=servers("127.0.0.1:1"))
+    assert [held.get_int_custom_property(name) for name in ("pushed", "live")] == [1, 0]
+    assert held.get_string_custom_property("held_at") == str(live)
+
+
+def test_server_is_asked_again_for_a_model_that_was_live_already(push):
+    assert push.run().get_int_custom_property("live") == 1
+    with pytest.raises(PushError, match="it does not answer"):
+        push.run(custom_config=servers("127.0.0.1:1"))
 
 
 def test_missing_destination_is_named(push):

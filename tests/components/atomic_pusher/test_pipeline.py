@@ -27,7 +27,7 @@ from components.deploy_gate.decision import Decision
 from components.deploy_gate.observers import FAILED, PASSED, Check
 from errors import IntegrityError, PushError
 from lineage.digests import tree_digest
-from serving import layout
+from serving import layout, models_config
 
 pytestmark = pytest.mark.slow
 
@@ -102,6 +102,7 @@ class Pipelines:
     def __init__(self, root: Path) -> None:
         self.root, self.model_dir = root, root / "served" / "digits"
         self.comparison_required = True
+        self.custom_config: dict = {}
         self.connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(root / "metadata.sqlite"))
 
     def run(self, weights: str, blessed: int = 1, name: str = "tiny") -> Run:
@@ -153,6 +154,7 @@ class Pipelines:
             model=federated.outputs["model"],
             model_blessing=judge.outputs["blessing"],
             push_destination=tfx.proto.PushDestination(filesystem=filesystem),
+            custom_config=self.custom_config,
         ).with_id("Pusher")
         return tfx.dsl.Pipeline(
             pipeline_name=name,
@@ -232,6 +234,30 @@ def test_model_before_the_served_one_is_skipped_if_its_artifact_is_gone(pipeline
     first, second, _ = pipelines.run("a"), pipelines.run("b"), pipelines.run("c")
     shutil.rmtree(second.candidate.uri)
     assert pipelines.run("c").baseline_id == first.candidate.id
+
+
+@pytest.mark.slow
+def test_model_that_was_pushed_while_no_server_answered_is_the_next_baseline(pipelines):
+    pipelines.run("a")
+    pipelines.custom_config = {"model_servers": ["127.0.0.1:1"], "server_seconds": 0.1}
+    with pytest.raises(PushError, match="is not what the model servers answer with"):
+        pipelines.run("b")
+    second = pipelines.last_run()
+    assert (second.state("Pusher"), len(layout.versions(pipelines.model_dir))) == ("FAILED", 2)
+    pipelines.custom_config = {}
+    assert pipelines.run("c").baseline_id == second.candidate.id
+
+
+@pytest.mark.slow
+def test_model_that_is_held_is_the_baseline_though_newer_ones_were_pushed(pipelines):
+    first = pipelines.run("a")
+    models_config.put(pipelines.model_dir.parent, "digits", models_config.Held((int(first.pushed[1]),)))
+    for weights in ("b", "c"):
+        newer = pipelines.run(weights)
+        assert newer.baseline_id == first.candidate.id
+        facts = newer.output("Pusher", "PushedModel").custom_properties
+        assert (facts["pushed"].int_value, facts["live"].int_value, facts["held_at"].string_value) == (1, 0, first.pushed[1])
+    assert layout.live_version(pipelines.model_dir) == int(first.pushed[1])
 
 
 def served_by_hand(pipelines: Pipelines, first: Run) -> None:

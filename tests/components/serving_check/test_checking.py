@@ -21,9 +21,19 @@ from components.serving_check.checking import Limits, Request, check
 from components.serving_check.measuring import Deadline
 from components.serving_check.processes import Finding, worker
 
+_others: set[psutil.Process] = set()
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    """Takes note of the processes of other tests that share this one's."""
+    _others.clear()
+    _others.update(psutil.Process().children(recursive=True))
+
 
 def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    """Processes that the test at hand started."""
+    return [child for child in psutil.Process().children(recursive=True) if child not in _others]
 
 
 def no_process_is_left() -> bool:

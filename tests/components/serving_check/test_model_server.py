@@ -70,7 +70,8 @@ def test_a_model_that_the_server_cannot_load_is_a_finding(tmp_path: Path, proces
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"no model")
     rest, grpc = portpicker.pick_unused_port(), portpicker.pick_unused_port()
     # The very server, in this process, which has imported TensorFlow.
-    opened = server.Server(flags.parse([f"--port={grpc}", f"--rest_api_port={rest}", f"--model_base_path={tmp_path}"]))
+    given = [f"--port={grpc}", f"--rest_api_port={rest}", f"--model_base_path={tmp_path}", "--max_num_load_retries=0"]
+    opened = server.Server(flags.parse(given))
     opened.start()
     with pytest.raises(Finding, match="the model server could not load the model"):
         Server(process, "default", rest, grpc).wait_until_available(60)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import ipaddress
 import queue
 import shutil
 import signal
@@ -16,6 +18,12 @@ import grpc
 import portpicker
 import pytest
 import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from serving.server import memory
+from serving.server.status import ApiError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -62,6 +70,34 @@ def postprocess(outputs):
 def run_fn(fn_args):
     pass
 """
+
+
+PLAIN = serialization.NoEncryption()
+
+
+class Authority:
+    """Signs certificates for 127.0.0.1, as an organisation's own authority would."""
+
+    def __init__(self, name: str) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        self.certificate = self._signed(self._name, self._key, authority=True)
+
+    def issue(self, name: str, encryption: serialization.KeySerializationEncryption = PLAIN) -> tuple[str, str]:
+        """Key and certificate as PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        form = serialization.PrivateFormat.PKCS8
+        text = key.private_bytes(serialization.Encoding.PEM, form, encryption).decode()
+        return text, self._signed(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]), key)
+
+    def _signed(self, name: x509.Name, key: ec.EllipticCurvePrivateKey, authority: bool = False) -> str:
+        today = datetime.datetime(2020, 1, 1)
+        place = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        made = x509.CertificateBuilder().subject_name(name).issuer_name(self._name).public_key(key.public_key())
+        made = made.serial_number(x509.random_serial_number()).not_valid_before(today)
+        made = made.not_valid_after(today + datetime.timedelta(days=36500)).add_extension(place, critical=False)
+        made = made.add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        return made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
 class RunningServer:
@@ -166,3 +202,175 @@ def direct(fish: Path) -> Callable[..., dict[str, Any]]:
         return {key: value.numpy() for key, value in model.signatures["serving_default"](**raw).items()}
 
     return call
+
+
+@pytest.fixture(scope="session")
+def typed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SavedModel: two signatures take tf.Examples with a float feature `x`, two a tensor `x`; `count` counts its calls."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")])
+    def classify(inputs):
+        x = tf.io.parse_example(inputs, {"x": tf.io.FixedLenFeature([], tf.float32)})["x"]
+        classes = tf.tile([["low", "high"]], [tf.size(x), 1])
+        return {"classes": classes, "scores": tf.stack([1 - x, x], axis=1)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "inputs")])
+    def regress(inputs):
+        return {"outputs": 2 * tf.io.parse_example(inputs, {"x": tf.io.FixedLenFeature([], tf.float32)})["x"]}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    def serving_default(x):
+        return {"y": 2 * x}
+
+    module = tf.Module()
+    module.calls = tf.Variable(0)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    def count(x):
+        return {"calls": module.calls.assign_add(1)}
+
+    folder = tmp_path_factory.mktemp("typed") / "model"
+    signatures = {"classify": classify, "regress": regress, "serving_default": serving_default, "count": count}
+    for name, function in signatures.items():
+        setattr(module, name, function)
+    tf.saved_model.save(module, str(folder), signatures=signatures)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SavedModel with one variable, whose serving_default doubles `x`: quick to copy and to load."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.factor = tf.Variable(2.0)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    def double(x):
+        return {"y": module.factor * x}
+
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": double})
+    memory.spare_imports()  # as the server does, or each unload would look through all of TensorFlow
+    return folder
+
+
+@pytest.fixture(scope="session")
+def authority() -> Callable[[str], Authority]:
+    """Makes an authority of a name."""
+    return Authority
+
+
+class Gate:
+    """Loads versions as ever, but a closed one only once it is opened."""
+
+    def __init__(self, *closed: int) -> None:
+        self._opened = {version: threading.Event() for version in closed}
+        self._begun = {version: threading.Event() for version in closed}
+
+    def __call__(self, name: str, path: Path, version: int) -> Any:
+        from serving.server import servable
+
+        if version in self._opened:
+            self._begun[version].set()
+            assert self._opened[version].wait(20)
+        return servable.load(path, version)
+
+    def wait_for(self, version: int) -> None:
+        """Until the load of a closed version has begun."""
+        assert self._begun[version].wait(20)
+
+    def open(self, version: int) -> None:
+        self._opened[version].set()
+
+
+@pytest.fixture
+def gated() -> type[Gate]:
+    """Makes what loads versions only when they are opened."""
+    return Gate
+
+
+class TriedManager:
+    """A manager whose models are loaded from their files as ever, with what tests ask of it.
+
+    Attributes:
+      manager: the manager.
+      told: the live versions that it has told of, (model, version) in order.
+    """
+
+    def __init__(self, load: Any = None, **options: Any) -> None:
+        from serving.server import servable
+        from serving.server.manager import Manager
+
+        self.told: list[tuple[str, int | None]] = []
+        self._told = threading.Condition()
+        self.manager = Manager(load or (lambda name, path, version: servable.load(path, version)), serves=self._tell, **options)
+
+    def look(self) -> None:
+        """Looks once and waits for what that loads and unloads."""
+        self.manager.poll()
+        assert self.manager.settle(20)
+
+    def answers(self, version: int | None = None, label: str = "", name: str = "m") -> int:
+        """The version that answers, and that it answers rightly."""
+        import numpy as np
+
+        with self.manager.lease(name, version, label) as servable:
+            outputs = servable.predict(servable.signature("serving_default"), {"x": np.ones(1, np.float32)})
+            assert outputs["y"].tolist() == [2]
+            return servable.version
+
+    def refused(self, version: int | None = None, label: str = "", name: str = "m") -> ApiError:
+        """What a request is refused with."""
+        with pytest.raises(ApiError) as refused, self.manager.lease(name, version, label):
+            pass
+        return refused.value
+
+    def states(self, name: str = "m") -> dict[int, str]:
+        return {status.version: status.state for status in self.manager.statuses(name)}
+
+    def wait_for(self, name: str, version: int | None) -> None:
+        """Until this is, or has been, the version that answers."""
+        with self._told:
+            assert self._told.wait_for(lambda: (name, version) in self.told, 20)
+
+    def _tell(self, name: str, version: int | None) -> None:
+        with self._told:
+            self.told.append((name, version))
+            self._told.notify_all()
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return tmp_path / "base"
+
+
+@pytest.fixture
+def put(base: Path, tiny: Path) -> Callable[..., Path]:
+    """Puts `tiny` as a version into a model's directory; a broken one has its variables beside it."""
+
+    def run(version: int, place: Path = base, *, broken: bool = False) -> Path:
+        path = place / str(version)
+        shutil.copytree(tiny, path)
+        if broken:
+            (path / "variables").rename(place / f"away-{version}")
+        return path
+
+    return run
+
+
+@pytest.fixture
+def manage() -> Iterator[Callable[..., TriedManager]]:
+    """Makes managers of models `name=Settings`, which have looked once and loaded what there is."""
+    made = []
+
+    def run(load: Any = None, *, options: dict[str, Any] | None = None, **models: Any) -> TriedManager:
+        made.append(TriedManager(load, **(options or {})))
+        made[-1].manager.apply(models)
+        assert made[-1].manager.settle(20)
+        return made[-1]
+
+    yield run
+    for tried in made:
+        tried.manager.stop()

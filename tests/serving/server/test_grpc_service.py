@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import grpc
 import numpy as np
@@ -11,6 +12,7 @@ from tensorflow_serving.apis import (
     predict_pb2,
     prediction_service_pb2_grpc,
 )
+from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest
 
 pytestmark = pytest.mark.slow
 
@@ -162,3 +164,10 @@ def test_the_status_tells_the_version_that_is_available(statuses) -> None:
     assert (status.version, status.state, status.status.error_code) == (7, status.AVAILABLE, 0)
     asked.model_spec.version.value = 8
     assert refusal(statuses.GetModelStatus, asked)[0] == grpc.StatusCode.NOT_FOUND
+
+
+def test_without_a_token_of_its_own_a_server_lets_nobody_change_its_models(statuses) -> None:
+    bearer = [("authorization", "Bearer anything-at-all")]
+    code, details = refusal(partial(statuses.HandleReloadConfigRequest, metadata=bearer), ReloadConfigRequest())
+    assert code == grpc.StatusCode.PERMISSION_DENIED
+    assert "started without --admin_token_file" in details

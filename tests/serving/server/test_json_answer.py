@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from serving.server.json_answer import answer
+from serving.server.json_answer import answer, floats
 from serving.server.status import ApiError
 
 
@@ -49,6 +49,15 @@ def test_every_float_and_shape_comes_back(array: np.ndarray) -> None:
     if array.ndim:
         rows = json.loads(answer({"y": array}, row_format=True))["predictions"]
         assert rows == read
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(st.data())
+def test_many_numbers_are_written_as_each_by_itself(dtype, data) -> None:
+    width = np.dtype(dtype).itemsize * 8
+    some = data.draw(st.lists(st.floats(width=width) | st.integers(-(10**12), 10**12), min_size=1, max_size=20))
+    array = np.array((some * 64)[:64], dtype)
+    assert floats(array) == [text for value in array for text in floats(value.reshape(1))]
 
 
 def test_integers_and_booleans_are_bare() -> None:

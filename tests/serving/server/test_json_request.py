@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.server.json_request import inputs, parse_object, signature_name, to_array
+from serving.server.json_request import inputs, parse_object, parse_quickly, signature_name, to_array
 from serving.server.signature import Signature, TensorSpec
 from serving.server.status import ApiError
 
@@ -202,3 +202,35 @@ def test_any_value_is_taken_or_refused(value) -> None:
                 assert error.code == "INVALID_ARGUMENT"
             else:
                 assert found.keys() == signature.inputs.keys()
+
+
+@given(
+    st.recursive(
+        st.integers(-(2**70), 2**70)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.sampled_from([-0.0, 1e308, 10**30]),
+        lambda inner: st.lists(inner, min_size=1, max_size=3),
+        max_leaves=6,
+    ),
+    st.sampled_from(["DT_FLOAT", "DT_DOUBLE", "DT_INT64", "DT_UINT64"]),
+)
+def test_the_fast_parser_reads_what_the_exact_one_reads(value, dtype: str) -> None:
+    signature = Signature("any", {"x": TensorSpec(dtype, None)}, {})
+    body = json.dumps({"inputs": value}).encode()
+    try:
+        expected = inputs(parse_object(body), signature)[0]["x"]
+    except ApiError:
+        with pytest.raises(ApiError):
+            inputs(parse_quickly(body), signature)
+    else:
+        found = inputs(parse_quickly(body), signature)[0]["x"]
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == expected.dtype
+
+
+def test_what_only_the_exact_parser_takes_is_taken_and_what_neither_takes_is_refused_in_its_words() -> None:
+    np.testing.assert_equal(parse_quickly(b'{"a": [NaN, -Inf]}'), {"a": [math.nan, -math.inf]})
+    assert parse_quickly(b'{"a": 1, "a": 2}') == parse_object(b'{"a": 1, "a": 2}')
+    for body in (b"[1]", b'{"a": [1,]}', b"", b'{"a": 1e999}', b"[" * 100_000):
+        assert refusal(parse_quickly, body).message == refusal(parse_object, body).message
+    assert "lists and objects" in refusal(parse_quickly, b"[" * (1 << 22) + b"{}").message

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.mark.slow
 def test_a_server_waits_for_its_model_swaps_to_the_next_and_ends_on_a_signal(run_server, fish, tmp_path) -> None:
-    server = run_server(tmp_path / "fish")
+    server = run_server(tmp_path / "fish", "--max_num_load_retries=0")
     server.wait_for("no directory")
     assert server.get("healthz").status_code == 200
     assert server.get("readyz").status_code == 503

@@ -1,0 +1,181 @@
+"""A log that is only ever added to: JSON lines, each of which holds the digest of the line before.
+
+    {"number": 3, "time": "2026-01-02T03:04:05.678+00:00", "event": "push", "by": "ada", "facts": {...}, "previous": "9f8..."}
+
+`previous` is the hex sha256 of the line before without its newline, 64 zeros in the first. An edit anywhere but in the last
+line is therefore found; that the last lines were cut off is found only by who knows how many there were.
+
+Facts are names, numbers and digests: no secrets, and no ids of clients, because the log is for everybody to read.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import pwd
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from errors import IntegrityError
+from lineage.durable import sync_directory
+
+FIRST = "0" * 64
+_MODE = 0o644
+_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event.
+
+    Attributes:
+      number: 1 for the first.
+      time: UTC, ISO 8601.
+      event: what happened, in a word.
+      by: name of the operating system's user who did it.
+      facts: what JSON can hold.
+      previous: hex sha256 of the line before; `FIRST` in the first.
+    """
+
+    number: int
+    time: str
+    event: str
+    by: str
+    facts: Mapping[str, Any]
+    previous: str
+
+
+def append(path: str | os.PathLike[str], event: str, **facts: Any) -> Entry:
+    """Adds an event and returns it when it is on the disk. Processes that append at once wait for each other.
+
+    What a killed process left of a line is moved to `{path}.torn` first; no other byte of the log is changed.
+
+    Raises:
+      IntegrityError: the last line is not an entry.
+      OSError: the log cannot be written, or is a symbolic link; it is as it was then.
+      TypeError, ValueError: JSON cannot hold a fact.
+    """
+    file = Path(path)
+    with _opened(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, fcntl.LOCK_EX) as log:
+        size = _without_torn_end(log, file)
+        last = _last_line(log, size)
+        before = _entry(last, file, "last line") if last else None
+        entry = Entry(
+            number=before.number + 1 if before else 1,
+            time=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            event=event,
+            by=_user(),
+            facts=facts,
+            previous=_digest(last) if last else FIRST,
+        )
+        _write(log, json.dumps(asdict(entry), allow_nan=False).encode() + b"\n", size)
+        if not size:
+            sync_directory(file.parent)
+    return entry
+
+
+def read(path: str | os.PathLike[str]) -> list[Entry]:
+    """Returns all events, oldest first; none if there is no log. What a killed process left of a last line is not one.
+
+    Raises:
+      IntegrityError: a line is not an entry or does not follow from the one before; names the line.
+      OSError: the log cannot be read, or is a symbolic link.
+    """
+    file = Path(path)
+    try:
+        with _opened(file, os.O_RDONLY, fcntl.LOCK_SH) as log, open(log, "rb", closefd=False) as content:
+            lines = content.read().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
+    entries, previous = [], FIRST
+    for number, line in enumerate(lines, start=1):
+        entry = _entry(line, file, f"line {number}")
+        if (entry.number, entry.previous) != (number, previous):
+            raise _damaged(file, f"line {number}", f"entry {number} after the line with digest {previous[:12]}", "another")
+        entries.append(entry)
+        previous = _digest(line)
+    return entries
+
+
+@contextmanager
+def _opened(file: Path, flags: int, lock: int) -> Iterator[int]:
+    descriptor = os.open(file, flags | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
+    try:
+        fcntl.flock(descriptor, lock)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _without_torn_end(log: int, file: Path) -> int:
+    """Moves what follows the last newline out of the way and returns the log's size."""
+    size = os.fstat(log).st_size
+    torn = _after_last_newline(log, size)
+    if torn:
+        with open(f"{file}.torn", "ab") as kept:
+            kept.write(torn + b"\n")
+            kept.flush()
+            os.fsync(kept.fileno())
+        sync_directory(file.parent)
+        os.ftruncate(log, size - len(torn))
+        os.fsync(log)
+    return size - len(torn)
+
+
+def _last_line(log: int, size: int) -> bytes:
+    return _after_last_newline(log, size - 1) if size else b""
+
+
+def _after_last_newline(log: int, end: int) -> bytes:
+    """The bytes before `end`, back to the last newline among them."""
+    found, start = b"", end
+    while start > 0 and b"\n" not in found:
+        length = min(_BLOCK, start)
+        start -= length
+        found = os.pread(log, length, start) + found
+    return found.rpartition(b"\n")[2]
+
+
+def _write(log: int, line: bytes, size: int) -> None:
+    """One write, so that a line is there as a whole or torn at the end; taken back if the disk is full."""
+    try:
+        if (written := os.write(log, line)) != len(line):
+            raise OSError(28, f"No space left on device after {written} bytes")
+        os.fsync(log)
+    except OSError:
+        os.ftruncate(log, size)
+        raise
+
+
+def _entry(line: bytes, file: Path, where: str) -> Entry:
+    try:
+        entry = Entry(**json.loads(line))
+    except (ValueError, TypeError):
+        raise _damaged(file, where, "an entry", repr(line[:40].decode(errors="replace"))) from None
+    if not isinstance(entry.number, int) or not isinstance(entry.facts, dict):
+        raise _damaged(file, where, "an entry", repr(line[:40].decode(errors="replace")))
+    return entry
+
+
+def _damaged(file: Path, where: str, expected: str, got: str) -> IntegrityError:
+    return IntegrityError(
+        f"{file}, {where}, was altered: expected {expected}, got {got}; restore the file from a copy, or keep it under another"
+        " name, and a new one begins."
+    )
+
+
+def _digest(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user has a number and need not have a name
+        return str(os.getuid())

@@ -1,0 +1,61 @@
+"""`python -m serving gateway`."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Sequence
+
+import uvicorn
+
+from errors import ConfigError
+from serving.client import connect
+from serving.gateway.application import application
+from serving.gateway.settings import Settings, parse
+
+_KEEP_ALIVE_SECONDS = 75
+_STOP_SECONDS = 5
+_BACKLOG = 2048
+
+_log = logging.getLogger(__name__)
+
+
+def gateway(arguments: Sequence[str]) -> int:
+    """Serves until a signal ends it.
+
+    Raises:
+      ConfigError: flags that cannot be used, or a port that cannot be listened on.
+    """
+    settings = parse(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    listening = _listen(settings)
+    host, port = listening.getsockname()[:2]
+    with connect(settings.server, timeout=settings.timeout, ca_file=settings.ca_file) as client:
+        config = uvicorn.Config(
+            application(settings, client),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+        )
+        _log.info("gateway to %s of %s on http://%s:%d", settings.model_name, settings.server, host, port)
+        uvicorn.Server(config).run(sockets=[listening])
+    return 0
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        where = f"{settings.host}:{settings.port}"
+        raise ConfigError(
+            f"cannot listen on {where}: {error.strerror or error}; free the port or give another --port."
+        ) from None
+    return listening
