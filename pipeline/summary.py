@@ -316,6 +316,7 @@ def _places(summary: Summary, environment: Environment) -> list[str]:
         "model": summary.pushed["path"] if summary.pushed else None,
         "digest": _named_by_approvals(summary),
         "served from": environment.serving_root,
+        "answered by": ", ".join(environment.model_servers) if summary.pushed and summary.pushed["live"] else None,
         "decision": summary.paths["decision"],
         "metadata": summary.paths["metadata"],
         "log": summary.paths["log"],

@@ -7,6 +7,7 @@ import math
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,12 @@ def test_table_of_checks_fits_a_terminal_and_loses_no_word(environment):
     text = as_text(summary(environment, pushed=None, decision=decision), environment)
     assert set(words) <= set(text.split())
     assert max(len(line) for line in text.splitlines() if "word" in line) <= 120
+
+
+def test_servers_that_answer_with_the_pushed_version_are_named(environment):
+    asked = replace(environment, model_servers=("10.0.0.1:8500", "10.0.0.2:8500"))
+    assert "  answered by  10.0.0.1:8500, 10.0.0.2:8500" in as_text(summary(asked), asked).splitlines()
+    assert "answered by" not in as_text(refused(asked), asked)
 
 
 @pytest.mark.parametrize("told", [summary, refused])
