@@ -7,8 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tfx import v1 as tfx
-from tfx.v1.components import InfraValidator, StatisticsGen
+# From where they are, not through tfx.v1, which would load Vertex AI's and Kubeflow's clients too: a sixth of a run's start.
+from tfx.components.infra_validator.component import InfraValidator
+from tfx.components.statistics_gen.component import StatisticsGen
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import infra_validator_pb2, pusher_pb2, trainer_pb2
+from tfx.types import standard_artifacts
+from tfx.types.channel import Channel
 
 from components.atomic_pusher import spec as push
 from components.atomic_pusher.component import AtomicPusher
@@ -51,7 +57,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Any:
     if config.split is not None and config.train.federated:
         nodes |= _federated_nodes(config, config.split, environment, module, nodes)
     nodes |= gate_nodes(config, environment, module, nodes)
-    return tfx.dsl.Pipeline(
+    return Pipeline(
         pipeline_name=config.name,
         pipeline_root=environment.pipeline_root(config.name),
         components=[node.with_id(node_id) for node_id, node in nodes.items()],
@@ -156,11 +162,12 @@ def _judges(
 def _infra_validator(image: str, settings: Mapping[str, Any], examples: Any, candidate: Any) -> Any:
     """The stock InfraValidator, which starts TensorFlow Serving as a pod beside the pipeline's own."""
     name, _, tag = image.rpartition(":")
-    server = tfx.proto.ServingSpec(
-        tensorflow_serving=tfx.proto.TensorFlowServing(image_name=name, tags=[tag]), kubernetes=tfx.proto.KubernetesConfig()
+    server = infra_validator_pb2.ServingSpec(
+        tensorflow_serving=infra_validator_pb2.TensorFlowServing(image_name=name, tags=[tag]),
+        kubernetes=infra_validator_pb2.KubernetesConfig(),
     )
-    samples = tfx.proto.RequestSpec(
-        tensorflow_serving=tfx.proto.TensorFlowServingRequestSpec(signature_names=[EXAMPLES_SIGNATURE]),
+    samples = infra_validator_pb2.RequestSpec(
+        tensorflow_serving=infra_validator_pb2.TensorFlowServingRequestSpec(signature_names=[EXAMPLES_SIGNATURE]),
         split_name="eval",
         num_examples=settings["serving"]["samples"],
     )
@@ -240,22 +247,22 @@ def _trainer(config: PipelineConfig, examples: Any, module: contract.ModelModule
     return CentralisedTrainer(
         run_fn=f"{config.model}.run_fn",
         examples=examples.outputs["examples"],
-        train_args=tfx.proto.TrainArgs(splits=["train"]),
-        eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+        train_args=trainer_pb2.TrainArgs(splits=["train"]),
+        eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
         custom_config={**asdict(config.baseline), "seed": config.seed, **code},
     )
 
 
 def _served_model(config: PipelineConfig, environment: Environment, settings: Mapping[str, Any]) -> Any:
-    return tfx.dsl.Resolver(
+    return Resolver(
         strategy_class=ServedModelStrategy,
         config={
             "model_dir": environment.model_dir(config.name),
             "candidate_node": candidate_node(config),
             "comparison_required": gate.compares(settings),
         },
-        model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.Model),
-        pushed_model=tfx.dsl.Channel(type=tfx.types.standard_artifacts.PushedModel),
+        model=Channel(type=standard_artifacts.Model),
+        pushed_model=Channel(type=standard_artifacts.PushedModel),
     )
 
 
@@ -267,10 +274,10 @@ def _baseline_evaluator(config: PipelineConfig, examples: Any, model: Any, modul
 
 
 def _pusher(config: PipelineConfig, environment: Environment, candidate: Any, decision: DeployGate) -> AtomicPusher:
-    to_directory = tfx.proto.PushDestination.Filesystem(base_directory=environment.model_dir(config.name))
+    to_directory = pusher_pb2.PushDestination.Filesystem(base_directory=environment.model_dir(config.name))
     return AtomicPusher(
         model=candidate.outputs["model"],
         model_blessing=decision.outputs["blessing"],
-        push_destination=tfx.proto.PushDestination(filesystem=to_directory),
+        push_destination=pusher_pb2.PushDestination(filesystem=to_directory),
         custom_config={push.MODEL_NODE: candidate_node(config), push.MODEL_SERVERS: list(environment.model_servers)},
     )

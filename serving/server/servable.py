@@ -25,6 +25,9 @@ DEFAULT_TAGS = ("serve",)
 _HEADINGS = ("Graph execution error", "Detected at node", "<stack traces", "in user code", "[[{{node")
 _BEFORE_REASON = re.compile(r"\(\d+\) [A-Z_]+: |\{\{function_node [^}]*\}\}\}? ")
 _MAX_CALLABLES = 64  # per version; a request that wants yet another choice of outputs is given its part of all
+# Operations of a graph, with its functions', up to which one thread runs it sooner than several that hand work to each other.
+_SMALL_GRAPH = 1000
+_CALLERS_THREAD = -1  # of RunOptions.inter_op_thread_pool
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Servable:
     signature_defs: Mapping[str, Any]
     path: Path
     _session: Any
+    _run_options: Any
+    _closed: threading.Event = field(default_factory=threading.Event)
     _callables: dict[tuple[str, tuple[str, ...]], Callable[..., list[Any]]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -81,25 +86,30 @@ class Servable:
 
     def run(self, signature: Signature, inputs: Mapping[str, Any], only: Collection[str] = ()) -> dict[str, np.ndarray]:
         """`predict` of inputs that have passed `check`."""
-        import tensorflow as tf
-
-        names = tuple(name for name in signature.outputs if not only or name in only)
+        names = tuple(name for name in signature.outputs if name in only) if only else tuple(signature.outputs)
         try:
             call, given = self._callable(signature, names)
             values = call(*[inputs[name] for name in signature.inputs])
-        except tf.errors.OpError as error:
-            raise ApiError(CODE_NAMES.get(error.error_code, "UNKNOWN"), self._telling(error.message)) from None
-        except (TypeError, ValueError) as error:
-            raise invalid(self._telling(str(error))) from None
-        except RuntimeError as error:  # of a session that is closed
-            raise ApiError("UNAVAILABLE", self._telling(str(error))) from None
+        except Exception as error:
+            raise self._refusal(error) from None
         outputs = dict(zip(given, values, strict=True))
         return {name: _to_numpy(outputs[name]) for name in names}
 
     def close(self) -> None:
         """Frees the version's memory; what is still asked of it fails."""
+        self._closed.set()
         self._callables.clear()
         self._session.close()
+
+    def _refusal(self, error: Exception) -> Exception:
+        """What the client is told of an error of TensorFlow's; other errors as they are."""
+        import tensorflow as tf
+
+        if self._closed.is_set():
+            return ApiError("UNAVAILABLE", f"version {self.version} is no longer served")
+        if isinstance(error, tf.errors.OpError):
+            return ApiError(CODE_NAMES.get(error.error_code, "UNKNOWN"), self._telling(error.message))
+        return invalid(self._telling(str(error))) if isinstance(error, (TypeError, ValueError)) else error
 
     def _callable(self, signature: Signature, names: tuple[str, ...]) -> tuple[Callable[..., list[Any]], tuple[str, ...]]:
         """What runs a signature, and the outputs that it gives."""
@@ -114,9 +124,16 @@ class Servable:
             return self._callables[signature.name, names], names
 
     def _make_callable(self, signature: Signature, names: Sequence[str]) -> Callable[..., list[Any]]:
+        from tensorflow.core.protobuf import config_pb2
+
         definition = self.signature_defs[signature.name]
-        fetches = [definition.outputs[name].name for name in names]
-        return self._session.make_callable(fetches, [definition.inputs[name].name for name in signature.inputs])
+        options = config_pb2.CallableOptions(
+            feed=[definition.inputs[name].name for name in signature.inputs],
+            fetch=[definition.outputs[name].name for name in names],
+            run_options=self._run_options,
+        )
+        # `make_callable` is the public way, but with inputs it does as much work in Python for each call as a small model needs.
+        return self._session._make_callable_from_options(options)
 
     def _telling(self, text: str) -> str:
         return _telling_line(text).replace(str(self.path), "the version's directory")
@@ -147,8 +164,9 @@ def load(
     signatures = {name: _signature(name, definitions[name]) for name in sorted(definitions) if _callable_one(definitions[name])}
     if not signatures:
         raise ApiError("FAILED_PRECONDITION", "the SavedModel has no signature to call; export it with signatures")
-    session = _session(os.fspath(path), tags, options or SessionOptions())
-    return Servable(version, signatures, definitions, place, session)
+    options = options or SessionOptions()
+    session = _session(os.fspath(path), tags, options)
+    return Servable(version, signatures, definitions, place, session, _run_options(session, options))
 
 
 def _session(path: str, tags: Sequence[str], options: SessionOptions) -> Any:
@@ -179,6 +197,19 @@ def _config(options: SessionOptions) -> Any:
     )
     config.gpu_options.per_process_gpu_memory_fraction = options.gpu_memory_fraction
     return config
+
+
+def _run_options(session: Any, options: SessionOptions) -> Any:
+    """Lets a small graph run in the thread that asks for it, unless the user has said how many threads there are to be.
+
+    Handing each operation to a thread costs more than most operations of such a graph; large ones still divide their own work.
+    """
+    from tensorflow.core.protobuf import config_pb2
+
+    graph = session.graph.as_graph_def()
+    operations = len(graph.node) + sum(len(function.node_def) for function in graph.library.function)
+    inline = operations <= _SMALL_GRAPH and not options.inter_op_threads
+    return config_pb2.RunOptions(inter_op_thread_pool=_CALLERS_THREAD if inline else 0)
 
 
 def _signature_defs(path: Path, tags: set[str]) -> dict[str, Any]:
