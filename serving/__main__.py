@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from errors import ConfigError, FedtfxError
 
@@ -42,8 +44,17 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
+        taken_back = "; what was half done is taken back" if ".releases." in COMMANDS[arguments[0]][1] else ""
+        print(f"interrupted{taken_back}", file=sys.stderr)
         return 130
 
 
+def _interrupt(number: int, _: object) -> NoReturn:
+    """A time-out, or a terminal that is closed, ends a command as Ctrl-C does: a release is taken back."""
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    for _number in (signal.SIGTERM, signal.SIGHUP):  # servers set their own
+        signal.signal(_number, _interrupt)
     sys.exit(main(sys.argv[1:]))

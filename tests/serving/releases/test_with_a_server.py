@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,21 @@ def test_newest_version_that_does_not_load_is_rolled_back_from(served, run):
     assert run("status")[0] == 1
     assert run("rollback") == (0, "digits: live 9 -> 3 (pinned)")
     assert (served.answer(), run("status")[0]) == (3, 0)
+    served.remove(9)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_release_that_is_interrupted_is_taken_back(served, run, number):
+    run("promote", 2)
+    served.put_broken(9)
+    command = [sys.executable, "-m", "serving", "promote", "9", "--root", served.root, "--server", served.address]
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert "waiting for" in child.stdout.readline()
+    child.send_signal(number)
+    said = child.communicate()[1]
+    assert (child.returncode, said.splitlines()[-1]) == (130, "interrupted; what was half done is taken back")
+    assert state(served) == Held((2,), {"stable": 2})
+    assert audit_log.read(served.root / "audit.jsonl")[-1].event == "undone"
     served.remove(9)
 
 
