@@ -7,6 +7,7 @@ import datetime
 import json
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TextIO
 
@@ -22,7 +23,7 @@ from pipeline.markdown import as_markdown
 from pipeline.progress import Progress, logged_to, show
 from pipeline.strict_yaml import guess
 from pipeline.summary import Summary, as_text, summarise, unfinished
-from serving import servers
+from serving import layout, servers
 
 logger = logging.getLogger(__name__)
 REFUSED = 10
@@ -69,6 +70,17 @@ def check_places(name: str, options: argparse.Namespace) -> None:
     places.check_folder("--serving-root", options.serving_root)
     places.check_folder("--serving-root", os.path.join(options.serving_root, name))
     servers.check_addresses("--model-server", options.model_server)
+    if layout.live_version(os.path.join(options.serving_root, name)) is not None:
+        _check_servers(name, options.model_server)
+
+
+def _check_servers(name: str, addresses: Sequence[str]) -> None:
+    """Better now than when the model is live everywhere else; a server that has nothing to serve yet may be waiting for it."""
+    for address in addresses:
+        if problem := servers.ask(address, name).problem:
+            raise ConfigError(
+                f"--model-server: expected a model server at {address}, got no answer ({problem}); start it, or leave it out."
+            )
 
 
 def tell_refusal(options: argparse.Namespace, reason: str) -> None:

@@ -200,7 +200,18 @@ def as_text(summary: Summary, environment: Environment) -> str:
     """Returns the summary for a person: metrics side by side, the decision and why, where all of it is, what to type next."""
     named = {"baseline": "centralised"} if summary.mode == "centralised" else {}
     columns = {named.get(model, model): values for model, values in summary.metrics.items()}
-    return "\n".join(["", *_table(columns), "", *_verdict(summary), "", *_places(summary, environment), "", *_next(summary)])
+    return "\n".join(
+        [
+            "",
+            *_table(columns),
+            "",
+            *_verdict(summary, environment),
+            "",
+            *_places(summary, environment),
+            "",
+            *_next(summary, environment),
+        ]
+    )
 
 
 def _table(metrics: Mapping[str, Metrics | None]) -> list[str]:
@@ -217,25 +228,25 @@ def _cell(values: Metrics, name: str) -> str:
     return f"{values[name]:>12.0f}" if name == "example_count" else f"{values[name]:>12.4f}"
 
 
-def _verdict(summary: Summary) -> list[str]:
+def _verdict(summary: Summary, environment: Environment) -> list[str]:
     reasons = [*_checks(summary.decision)] or [f"    {reason}" for reason in summary.decision.reasons]
     model = f"the {_MODELS[summary.mode]} model"
     if summary.pushed is None:
         return [f"  {_refusal(summary.decision, model)}", *reasons]
     if not summary.pushed["live"]:
-        return [f"  {'FORCED' if summary.decision.override else 'BLESSED'}: {model} is {_waiting(summary)}", *reasons]
+        return [
+            f"  {'FORCED' if summary.decision.override else 'BLESSED'}: {model} is {_waiting(summary, environment)}",
+            *reasons,
+        ]
     word = "FORCED LIVE" if summary.decision.override else "BLESSED"
     how = "pushed as" if summary.pushed["new"] else "already served as"
     return [f"  {word}: {model} is {how} version {summary.pushed['version']}.", *reasons]
 
 
-def _waiting(summary: Summary) -> str:
+def _waiting(summary: Summary, environment: Environment) -> str:
     """A push of a model that is held: what became of it, and how it goes live."""
     pushed = summary.pushed or {}
-    root, name = os.path.split(os.path.dirname(pushed["path"]))
-    command = shlex.join(
-        ["python", "-m", "serving", "promote", str(pushed["version"]), "--root", shown(root), "--model_name", name]
-    )
+    command = shlex.join(["python", "-m", "serving", "promote", str(pushed["version"]), *_served(pushed["path"], environment)])
     at = f"at {pushed['held_at']}" if pushed["held_at"] else "at versions that are not there"
     return f"pushed as version {pushed['version']}, but held {at}: `{command}` serves it, `unpin` every newest version."
 
@@ -332,7 +343,7 @@ def _named_by_approvals(summary: Summary) -> str | None:
     return f"{digest[:12]} (what an approval of this model names)" if digest and summary.pushed is None else None
 
 
-def _next(summary: Summary) -> list[str]:
+def _next(summary: Summary, environment: Environment) -> list[str]:
     if summary.pushed is None:
         logs = shown(str(summary.paths["tensorboard"]))
         what = "epochs" if summary.mode == "centralised" else "rounds"
@@ -340,12 +351,22 @@ def _next(summary: Summary) -> list[str]:
             f"  Next: open the decision in a browser, or look at the {what} with",
             f"    {_command('tensorboard', '--logdir', logs)}",
         ]
+    if environment.model_servers:
+        which = _served(summary.pushed["path"], environment)
+        return ["  Next: see what is served with", f"    {_command('python', '-m', 'serving', 'status', *which)}"]
     root, name = os.path.split(os.path.dirname(summary.pushed["path"]))
     config = shown(os.path.join(root, "models.config"))
     return [
         f"  Next: serve it, in another window ask it (`python -m serving predict --model_name {name} --help`), with",
         f"    {_command('python', '-m', 'serving', 'serve', '--model_config_file', config)}",
     ]
+
+
+def _served(path: str, environment: Environment) -> list[str]:
+    """The options by which release commands know the model of a version, and the servers to wait for."""
+    root, name = os.path.split(os.path.dirname(path))
+    servers = [word for address in environment.model_servers for word in ("--server", address)]
+    return ["--root", shown(root), "--model_name", name, *servers]
 
 
 def _command(script: str, *arguments: str) -> str:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import ml_metadata as mlmd
+import portpicker
 import pytest
 import yaml
 
@@ -79,6 +80,15 @@ def test_wrong_config_or_option_is_one_line_and_leaves_nothing_behind(runner, tm
     assert re.fullmatch(line + "\n", runner.error)
     assert runner.out == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_model_server_that_does_not_answer_is_told_before_anything_runs(runner, tmp_path):
+    (tmp_path / "models" / "digits" / "7").mkdir(parents=True)
+    (tmp_path / "models" / "digits" / "7" / "saved_model.pb").touch()
+    address = f"localhost:{portpicker.pick_unused_port()}"
+    assert runner.run("--serving-root", str(tmp_path / "models"), "--model-server", address) == 2
+    assert re.fullmatch(rf"error: --model-server: expected a model server at {address}, got no answer .*\n", runner.error)
+    assert not runner.root.exists()
 
 
 @pytest.mark.parametrize(

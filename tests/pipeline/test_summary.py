@@ -178,7 +178,9 @@ def test_table_of_checks_fits_a_terminal_and_loses_no_word(environment):
 
 def test_servers_that_answer_with_the_pushed_version_are_named(environment):
     asked = replace(environment, model_servers=("10.0.0.1:8500", "10.0.0.2:8500"))
-    assert "  answered by  10.0.0.1:8500, 10.0.0.2:8500" in as_text(summary(asked), asked).splitlines()
+    lines = as_text(summary(asked), asked).splitlines()
+    assert "  answered by  10.0.0.1:8500, 10.0.0.2:8500" in lines
+    assert lines[-1].endswith("--model_name digits --server 10.0.0.1:8500 --server 10.0.0.2:8500")
     assert "answered by" not in as_text(refused(asked), asked)
 
 
