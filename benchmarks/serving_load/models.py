@@ -1,6 +1,6 @@
-"""The two models that are served: the digits CNN of the examples, untrained, and one that takes a megabyte of floats.
+"""The models that are served, untrained: the digits CNN of the examples, a recurrent one of text, one of a megabyte.
 
-python models.py FOLDER      # writes FOLDER/digits/1 and FOLDER/megabyte/1, and what clients send
+python models.py FOLDER      # writes FOLDER/digits/1, FOLDER/text/1 and FOLDER/megabyte/1, and what clients send
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOATS = 262_144  # a megabyte as float32
+CHARACTERS = 80
+TEXT = b"But, soft! what light through yonder window breaks? It is the east, and Juliet is the sun."[-CHARACTERS:]
 
 
 def main(folder: Path) -> None:
     """Writes models and requests."""
     _digits(folder / "digits")
+    _text(folder / "text")
     _megabyte(folder / "megabyte")
     _requests(folder)
 
@@ -30,6 +33,27 @@ def _digits(base: Path) -> None:
 
     module = contract.load("examples.digits.digits_model")
     export(module.build_model(), module, str(base / "1"))
+
+
+def _text(base: Path) -> None:
+    """A recurrent network: many steps, each of which costs about the same for one text and for many."""
+    import tensorflow as tf
+
+    model = tf.keras.Sequential(
+        [
+            tf.keras.layers.Input([CHARACTERS], dtype=tf.int32),
+            tf.keras.layers.Embedding(256, 8),
+            tf.keras.layers.GRU(64),
+            tf.keras.layers.Dense(256, activation="softmax"),
+        ]
+    )
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
+    def next_character(text):
+        codes = tf.io.decode_raw(text, tf.uint8, fixed_length=CHARACTERS)
+        return {"next": tf.argmax(model(tf.cast(codes, tf.int32)), axis=1)}
+
+    tf.saved_model.save(model, str(base / "1"), signatures={"serving_default": next_character})
 
 
 def _megabyte(base: Path) -> None:
@@ -57,14 +81,17 @@ def _requests(folder: Path) -> None:
     rows = json.dumps({"instances": [[float(f"{value:.7g}") for value in floats[0].tolist()]]})
     b64 = {"signature_name": "encoded", "instances": [{"b64": base64.b64encode(floats.tobytes()).decode()}]}
     digit = json.dumps({"instances": [{"b64": base64.b64encode(png).decode()}]})
+    text = json.dumps({"instances": [{"b64": base64.b64encode(TEXT).decode()}]})
     for name, model, body in (
         ("digits-rest-b64", "digits", digit),
+        ("text-rest-b64", "text", text),
         ("megabyte-rest-json", "megabyte", rows),
         ("megabyte-rest-b64", "megabyte", json.dumps(b64)),
     ):
         _write_http(folder / name, f"/v1/models/{model}:predict", body)
     _write_http(folder / "digits-flask-b64", "/predict", digit)
     _write_grpc(folder / "digits-grpc", "digits", "image", np.array([png], object))
+    _write_grpc(folder / "text-grpc", "text", "text", np.array([TEXT], object))
     _write_grpc(folder / "megabyte-grpc", "megabyte", "x", floats)
 
 
