@@ -35,3 +35,7 @@ class PushError(FedtfxError):
 
 class ReleaseError(FedtfxError):
     """The model servers do not answer as they should after a push or a release."""
+
+
+class BusyError(FedtfxError):
+    """Another process holds what this one needs, for longer than this one waits."""

@@ -3,14 +3,14 @@
     {"number": 3, "time": "2026-01-02T03:04:05.678+00:00", "event": "push", "by": "ada", "facts": {...}, "previous": "9f8..."}
 
 `previous` is the hex sha256 of the line before without its newline, 64 zeros in the first. An edit anywhere but in the last
-line is therefore found; that the last lines were cut off is found only by who knows how many there were.
+line is therefore found; that the last lines were cut off is found only by who knows how many there were, and that the whole
+file was written anew only by who kept a digest of it elsewhere. Who appends holds `{path}.lock`; who reads needs no lock.
 
 Facts are names, numbers and digests: no secrets, and no ids of clients, because the log is for everybody to read.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -24,6 +24,7 @@ from typing import Any
 
 from errors import IntegrityError
 from lineage.durable import sync_directory
+from lineage.locking import locked
 
 FIRST = "0" * 64
 _MODE = 0o644
@@ -58,11 +59,12 @@ def append(path: str | os.PathLike[str], event: str, **facts: Any) -> Entry:
 
     Raises:
       IntegrityError: the last line is not an entry.
+      BusyError: another process holds the lock for too long.
       OSError: the log cannot be written, or is a symbolic link; it is as it was then.
       TypeError, ValueError: JSON cannot hold a fact.
     """
     file = Path(path)
-    with _opened(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, fcntl.LOCK_EX) as log:
+    with locked(f"{file}.lock"), _opened(file, os.O_RDWR | os.O_CREAT | os.O_APPEND) as log:
         size = _without_torn_end(log, file)
         last = _last_line(log, size)
         before = _entry(last, file, "last line") if last else None
@@ -74,7 +76,7 @@ def append(path: str | os.PathLike[str], event: str, **facts: Any) -> Entry:
             facts=facts,
             previous=_digest(last) if last else FIRST,
         )
-        _write(log, json.dumps(asdict(entry), allow_nan=False).encode() + b"\n", size)
+        _write(log, _line(entry) + b"\n", size)
         if not size:
             sync_directory(file.parent)
     return entry
@@ -89,7 +91,7 @@ def read(path: str | os.PathLike[str]) -> list[Entry]:
     """
     file = Path(path)
     try:
-        with _opened(file, os.O_RDONLY, fcntl.LOCK_SH) as log, open(log, "rb", closefd=False) as content:
+        with _opened(file, os.O_RDONLY) as log, open(log, "rb", closefd=False) as content:
             lines = content.read().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
@@ -97,17 +99,22 @@ def read(path: str | os.PathLike[str]) -> list[Entry]:
     for number, line in enumerate(lines, start=1):
         entry = _entry(line, file, f"line {number}")
         if (entry.number, entry.previous) != (number, previous):
-            raise _damaged(file, f"line {number}", f"entry {number} after the line with digest {previous[:12]}", "another")
+            where = f"line {number} or the one before" if number > 1 else "line 1"
+            raise _damaged(file, where, f"entry {number} after the line with digest {previous[:12]}", "another")
         entries.append(entry)
         previous = _digest(line)
     return entries
 
 
+def digest(entry: Entry) -> str:
+    """Returns the hex sha256 of an entry's line, which the next entry holds, and so of all that came before it."""
+    return _digest(_line(entry))
+
+
 @contextmanager
-def _opened(file: Path, flags: int, lock: int) -> Iterator[int]:
+def _opened(file: Path, flags: int) -> Iterator[int]:
     descriptor = os.open(file, flags | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
     try:
-        fcntl.flock(descriptor, lock)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -151,6 +158,10 @@ def _write(log: int, line: bytes, size: int) -> None:
     except OSError:
         os.ftruncate(log, size)
         raise
+
+
+def _line(entry: Entry) -> bytes:
+    return json.dumps(asdict(entry), allow_nan=False).encode()
 
 
 def _entry(line: bytes, file: Path, where: str) -> Entry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str]) -> int:
         if not arguments or arguments[0] not in COMMANDS:
             got = repr(arguments[0]) if arguments else "none"
             raise ConfigError(f"expected a command ({', '.join(COMMANDS)}), got {got}; see `python -m serving --help`.")
+        # What gRPC would write is in our errors too. It reads this when it is loaded.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         module, _, function = COMMANDS[arguments[0]][1].partition(":")
         return int(getattr(import_module(module), function)(arguments[1:]))
     except FedtfxError as error:

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errors import ConfigError, IntegrityError, PushError
+from lineage import audit_log
 from lineage.digests import tree_digest
 from lineage.durable import sync_directory
 from serving import models_config, records
@@ -33,10 +34,13 @@ from serving.models_config import locked
 from serving.records import Serving
 
 SAVED_MODEL = "saved_model.pb"
+_VARIABLES = os.path.join("variables", "variables.index")
+_RESTORE = b"RestoreV2"  # the operation by which a graph reads its variables
 _INCOMING, _REMOVED = ".incoming-", ".removed-"
 _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _LAST_VERSION = 2**63 - 1  # TensorFlow Serving parses a version as int64
 _CHUNK = 1 << 20
+LOCK_SECONDS = 300.0  # a release may wait for servers three times, and what is to be published took hours to make
 # A model server usually runs as another user than the pipeline, so the process's umask must not decide who can read a model.
 _FILE_MODE = 0o644
 _DIRECTORY_MODE = 0o755
@@ -62,6 +66,7 @@ class Published:
       digest: the hex sha256 tree digest of that directory.
       pushed: False if it held these very bytes already and nothing was copied.
       live: the version that was live when this was done: `version`, unless the model is held at another.
+      audit_digest: hex sha256 of the newest entry of the log of releases, which holds that of all before it.
     """
 
     version: int
@@ -69,6 +74,7 @@ class Published:
     digest: str
     pushed: bool
     live: int | None
+    audit_digest: str
 
 
 def model_directory(base: str | os.PathLike[str], model_name: str) -> Path:
@@ -86,19 +92,26 @@ def model_directory(base: str | os.PathLike[str], model_name: str) -> Path:
     return Path(base, model_name)
 
 
-def versions(model_dir: str | os.PathLike[str], unreadable: Callable[[int, OSError], None] | None = None) -> list[int]:
+def versions(
+    model_dir: str | os.PathLike[str],
+    unreadable: Callable[[int, OSError], None] | None = None,
+    *,
+    half_copied: bool = False,
+) -> list[int]:
     """Returns the complete versions in a model's directory, lowest first; none if there is no such directory.
 
-    Complete is a real directory that holds a `saved_model.pb` and has a canonical decimal name (`7`, not `007` or `+7`).
+    Complete is a real directory that holds a `saved_model.pb`, with its variables if it has any, and has a canonical decimal
+    name (`7`, not `007` or `+7`).
 
     Args:
       model_dir: see `model_directory`.
       unreadable: is told of each version that cannot be looked at, which is left out; without it that is an error.
+      half_copied: whether versions without their variables count too.
     """
     complete = []
     for number, path in _numeric_entries(Path(model_dir)):
         try:
-            if _is_complete(number, path):
+            if _is_complete(number, path) and (half_copied or not _lacks_variables(path)):
                 complete.append(number)
         except OSError as error:
             if unreadable is None:
@@ -116,6 +129,26 @@ def live_version(model_dir: str | os.PathLike[str]) -> int | None:
       ConfigError: models.config cannot be read.
     """
     return highest_served(model_dir, versions(model_dir))
+
+
+def lost_version(model_dir: str | os.PathLike[str]) -> tuple[int, str] | None:
+    """Returns the version that should be live though it is not there any more, and its digest in the log, empty without one.
+
+    None if a version is live, or if none ever was: only then is it true that nothing is served, because a server may still
+    have in memory what is gone from the disk.
+
+    Raises:
+      ConfigError: models.config cannot be read.
+      IntegrityError: the log was altered.
+    """
+    now = serving(model_dir)
+    if now.live is not None:
+        return None
+    root, name = _root_and_name(model_dir)
+    told = records.entries(root, name)
+    if isinstance(now.state, models_config.Held):
+        return now.state.versions[-1], records.digest_of(now.state.versions[-1], told)
+    return records.last_live(told)
 
 
 def highest_served(model_dir: str | os.PathLike[str], candidates: Collection[int]) -> int | None:
@@ -179,12 +212,14 @@ def publish(
     expected_digest: str | None = None,
     agreed: Callable[[], None] = lambda: None,
     now: Callable[[], float] = time.time,
+    lock_seconds: float = LOCK_SECONDS,
+    said: Callable[[str], None] | None = None,
 ) -> Published:
     """Copies a SavedModel into a model's directory as its next version, all of it or nothing.
 
     The version is `int(now())`, or one more than the highest numeric entry where that is not higher, so versions rise strictly
-    whatever the clock does. Publishers of one directory wait for each other. If the live version has the source's bytes
-    already, or one above it that waits for its release, nothing is copied.
+    whatever the clock does. Publishers and releases of one directory wait for each other. If the live version has the source's
+    bytes already, or one above it that waits for its release, nothing is copied.
 
     Args:
       source: the SavedModel's directory: regular files and directories only.
@@ -192,30 +227,34 @@ def publish(
       expected_digest: the tree digest that `source` must have, if it is known.
       agreed: called when no other publisher can change the directory any more; if it raises, nothing is published.
       now: seconds since 1970.
+      lock_seconds: to wait for another publisher, or a release, at most.
+      said: told for whom; see `lineage.locking`.
 
     Raises:
       PushError: the source is not a plain SavedModel, or the directory cannot be written.
       IntegrityError: the source is not what `expected_digest` says, or changed while it was being copied; or the log of
         releases was altered.
       ConfigError: models.config cannot be read.
+      BusyError: another publisher or release is not done in time.
     """
     origin, target = Path(source), Path(model_dir)
     with _errors_in_one_line(target):
         digest = _checked_digest(origin, expected_digest)
         _make_directory(target)
-        with locked(target):
+        with locked(target, lock_seconds, said):
             before = settle(target)
             agreed()
             if (there := _already_there(target, before, digest)) is not None:
                 sync_directory(target)  # its publisher may have been killed between the rename and this
-                return Published(there, str(target / str(there)), digest, pushed=False, live=before.live)
+                newest = audit_log.digest(audit_log.read(target.absolute().parent / records.FILE)[-1])
+                return Published(there, str(target / str(there)), digest, False, before.live, newest)
             version = _next_version(target, now)
             path = _place(origin, target, version, digest)
             root, name = _root_and_name(target)
             models_config.ensure(root, name)  # not before: a server that reads of a model waits for a version
             live = live_version(target)
-            records.add(root, records.PUSH, name, live, version=version, digest=digest)
-            return Published(version, str(path), digest, pushed=True, live=live)
+            entry = records.add(root, records.PUSH, name, live, version=version, digest=digest)
+            return Published(version, str(path), digest, True, live, audit_log.digest(entry))
 
 
 def _root_and_name(model_dir: str | os.PathLike[str]) -> tuple[Path, str]:
@@ -242,6 +281,11 @@ def _numeric_entries(model_dir: Path) -> Iterator[tuple[int, Path]]:
 def _is_complete(number: int, path: Path) -> bool:
     plain = path.name == str(number) and not path.is_symlink()
     return plain and (path / SAVED_MODEL).is_file() and not (path / SAVED_MODEL).is_symlink()
+
+
+def _lacks_variables(path: Path) -> bool:
+    """Somebody's copy by hand that is under way or was cut off; what `publish` makes visible is whole."""
+    return not (path / _VARIABLES).is_file() and _RESTORE in (path / SAVED_MODEL).read_bytes()
 
 
 def _checked_digest(source: Path, expected: str | None) -> str:

@@ -9,7 +9,6 @@ with a list of versions is held: a push is on the disk, and served once it is re
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import ConfigError
+from lineage import locking
 from lineage.durable import sync_directory
 
 FILE = "models.config"
@@ -116,17 +116,16 @@ def put(root: str | os.PathLike[str], model_name: str, wanted: State) -> None:
 
 
 @contextmanager
-def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
+def locked(
+    folder: str | os.PathLike[str], seconds: float = locking.SECONDS, said: locking.Said | None = None
+) -> Iterator[None]:
     """Waits for, then holds, a folder's lock: of the root, or of a model in it. Who needs both takes the model's first.
 
-    The kernel frees it however the process ends.
+    Raises:
+      BusyError: another process holds it for longer than `seconds`; see `lineage.locking`.
     """
-    lock = os.open(Path(folder, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locking.locked(Path(folder, LOCK), seconds, said):
         yield
-    finally:
-        os.close(lock)
 
 
 def _state(entry: Any) -> State:
@@ -176,7 +175,10 @@ def _read(file: Path) -> Any:
 
 
 def _refused(file: Path, expected: str, got: str) -> ConfigError:
-    return ConfigError(f"{file}: expected {expected}, got {got}; mend it by hand, or move it away: then every model follows.")
+    return ConfigError(
+        f"{file}: expected {expected}, got {got}; mend it by hand, or move it away: the next push"
+        " writes one by which every model follows its newest version."
+    )
 
 
 def _text_format() -> Any:

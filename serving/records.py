@@ -1,13 +1,14 @@
 """{root}/audit.jsonl: what was pushed, released and removed, and what was found that nobody had written down.
 
 Events: `push`, `found` and `missing` of a version; the release commands, each with the state before and after; `found` with a
-state, if models.config is not as the last entry left it. Every entry tells which version was live after it.
+state, if models.config is not as the last entry left it; `altered` of a version that is served with other bytes than were
+written down of it. Every entry tells which version was live after it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ from typing import Any
 from lineage import audit_log
 from lineage.audit_log import Entry
 from lineage.digests import tree_digest
-from serving.models_config import Held, State
+from serving.models_config import Following, Held, State
 
 FILE = "audit.jsonl"
-PUSH, FOUND, MISSING, PRUNE = "push", "found", "missing", "prune"
+PUSH, FOUND, MISSING, PRUNE, ALTERED = "push", "found", "missing", "prune", "altered"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,51 @@ class Serving:
 def served(state: State, candidates: Collection[int]) -> list[int]:
     """Returns those of `candidates` that a state lets be served."""
     return [version for version in candidates if not isinstance(state, Held) or version in state.versions]
+
+
+@dataclass(frozen=True)
+class Altered:
+    """A version that has other bytes than the log says. Digests are hex sha256 tree digests; `got` is empty if it has none."""
+
+    version: int
+    expected: str
+    got: str
+
+
+def in_service(now: Serving) -> list[int]:
+    """Returns the complete versions that servers load, rising: those listed, or the newest that a model follows."""
+    if isinstance(now.state, Following):
+        return list(now.complete if now.state.newest is None else now.complete[-now.state.newest :])
+    return served(now.state, now.complete)
+
+
+def altered(root: str | os.PathLike[str], model_name: str, versions: Collection[int], told: Sequence[Entry]) -> list[Altered]:
+    """Returns those of `versions` whose bytes are not those that the log tells of; not those that it does not know."""
+    known = _known(told)
+    checked = [
+        (version, known[version][1], _digest(Path(root, model_name, str(version)))) for version in versions if version in known
+    ]
+    return [Altered(version, expected, got) for version, expected, got in checked if expected and expected != got]
+
+
+def by_hand(versions: Collection[int], told: Sequence[Entry]) -> list[int]:
+    """Returns those of `versions` that nobody pushed: the log holds the digest that they were found with, or none."""
+    known = _known(told)
+    return [version for version in versions if known.get(version, (FOUND, ""))[0] != PUSH]
+
+
+def last_live(told: Sequence[Entry]) -> tuple[int, str] | None:
+    """Returns the version that was live when one was for the last time, and its digest, empty if the log holds none."""
+    version = next((entry.facts["live"] for entry in reversed(told) if entry.facts["live"] is not None), None)
+    return None if version is None else (version, digest_of(version, told))
+
+
+def digest_of(version: int, told: Sequence[Entry]) -> str:
+    """Returns the digest that a version was last written down with, though it be gone; empty if there is none."""
+    digests = (
+        entry.facts["digest"] for entry in reversed(told) if entry.facts.get("version") == version and "digest" in entry.facts
+    )
+    return str(next(digests, ""))
 
 
 def entries(root: str | os.PathLike[str], model_name: str) -> list[Entry]:
@@ -75,14 +121,18 @@ def settle(root: str | os.PathLike[str], model_name: str, now: Serving) -> None:
     for version in sorted(set(now.complete) - set(known)):
         add(root, FOUND, model_name, now.live, version=version, digest=_digest(Path(root, model_name, str(version))))
     for version in sorted(set(known) - set(now.complete)):
-        add(root, MISSING, model_name, now.live, version=version, digest=known[version])
+        add(root, MISSING, model_name, now.live, version=version, digest=known[version][1])
+    for bad in altered(root, model_name, in_service(now), told):
+        facts = {"version": bad.version, "expected": bad.expected, "got": bad.got}
+        if not any(entry.event == ALTERED and facts.items() <= entry.facts.items() for entry in told):
+            add(root, ALTERED, model_name, now.live, **facts)
     if _last_state(told) != as_facts(now.state):
         add(root, FOUND, model_name, now.live, after=as_facts(now.state))
 
 
-def _known(told: list[Entry]) -> dict[int, str]:
-    """Version -> digest of those that are there, as far as the log knows."""
-    known: dict[int, str] = {}
+def _known(told: Sequence[Entry]) -> dict[int, tuple[str, str]]:
+    """Version -> event and digest of those that are there, as far as the log knows."""
+    known: dict[int, tuple[str, str]] = {}
     for entry in told:
         if entry.event == PRUNE:
             for removed in entry.facts["removed"]:
@@ -90,7 +140,7 @@ def _known(told: list[Entry]) -> dict[int, str]:
         elif entry.event == MISSING:
             known.pop(entry.facts["version"], None)
         elif "version" in entry.facts and "digest" in entry.facts:
-            known[entry.facts["version"]] = entry.facts["digest"]
+            known[entry.facts["version"]] = (entry.event, entry.facts["digest"])
     return known
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from errors import ConfigError, ReleaseError
+from serving import addresses as forms
 
 AVAILABLE, END = "AVAILABLE", "END"
-_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
 _CALL_SECONDS = 5.0
 _POLL_SECONDS = 0.2
 _GIVEN_UP_SECONDS = 5.0  # a failure of earlier may be told until the server has read its configuration anew
@@ -84,25 +84,31 @@ class Expected:
 
 
 def check_addresses(option: str, addresses: Sequence[str]) -> None:
-    """Refuses what is no HOST:PORT.
+    """Refuses what is neither HOST:PORT nor grpc://HOST:PORT or grpcs://HOST:PORT.
 
     Raises:
       ConfigError: names the option.
     """
     for address in addresses:
-        match = _ADDRESS.fullmatch(address)
-        if not match or not 0 < int(match[2]) < 65536:
-            raise ConfigError(
-                f"{option}: expected HOST:PORT of a model server's gRPC, such as localhost:8500, got {address!r}."
-            )
+        forms.parse(option, address)
 
 
-def ask(address: str, model_name: str, labels: Collection[str] = ()) -> Answer:
-    """Asks one server for the state of a model's versions and for which of them answer; never raises for what it says."""
+def ask(address: str, model_name: str, labels: Collection[str] = (), ca_file: str | None = None) -> Answer:
+    """Asks one server for the state of a model's versions and for which of them answer; never raises for what it says.
+
+    Args:
+      address: HOST:PORT of its gRPC, with grpcs:// before it for TLS.
+      model_name: of the model.
+      labels: of which it is asked, too.
+      ca_file: PEM file of the authorities to trust; gRPC's own, or those of GRPC_DEFAULT_SSL_ROOTS_FILE_PATH, if None.
+
+    Raises:
+      ConfigError: the address or the file cannot be used.
+    """
     import grpc
 
     # A connection of its own each time: one that has failed waits longer and longer before it tries again.
-    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+    with _channel(address, ca_file) as channel:
         try:
             versions = _versions(channel, model_name)
             live = _answering(channel, {"name": model_name})
@@ -119,6 +125,7 @@ def wait(
     seconds: float,
     *,
     said: Callable[[str], None] = lambda line: None,
+    ca_file: str | None = None,
 ) -> None:
     """Waits until every server answers as expected.
 
@@ -128,13 +135,14 @@ def wait(
       expected: what they should answer.
       seconds: for how long. A server that has given up on a version is waited for a few seconds only.
       said: told once what is waited for, if it takes more than a moment.
+      ca_file: see `ask`.
 
     Raises:
       ReleaseError: a server does not; tells what it says.
     """
     began, told = time.monotonic(), False
     while True:
-        answers = [ask(address, model_name, expected.labels) for address in addresses]
+        answers = [ask(address, model_name, expected.labels, ca_file) for address in addresses]
         missing = {answer.address: what for answer in answers if (what := expected.missing(answer))}
         if not missing:
             return
@@ -145,6 +153,21 @@ def wait(
             said("; ".join(f"waiting for {address}: {what}" for address, what in missing.items()))
             told = True
         time.sleep(_POLL_SECONDS)
+
+
+def _channel(address: str, ca_file: str | None) -> Any:
+    import grpc
+
+    parsed, options = forms.parse("--server", address), [("grpc.enable_http_proxy", 0)]
+    if not parsed.tls:
+        return grpc.insecure_channel(parsed.place, options)
+    try:
+        authorities = Path(ca_file).read_bytes() if ca_file else None
+    except OSError as error:
+        raise ConfigError(
+            f"--ca_file: expected a PEM file, got {ca_file}: {error.strerror}; name one that can be read."
+        ) from None
+    return grpc.secure_channel(parsed.place, grpc.ssl_channel_credentials(authorities), options)
 
 
 def _call(channel: Any, method: str, spec: Mapping[str, Any], **fields: Any) -> Any:

@@ -20,6 +20,7 @@ from tfx.types import standard_component_specs as keys
 
 from components.atomic_pusher import spec
 from components.deploy_gate import decision, recording
+from components.deploy_gate.case import digest_of
 from errors import IntegrityError
 from lineage.digests import tree_digest
 from serving import layout
@@ -82,15 +83,21 @@ def refusal(bound_to: Bound, model: artifact.Artifact, export_digest: str | None
     override, then = bound_to.content.get("override"), bound_to.content.get("served")
     if override and datetime.now(timezone.utc) >= datetime.fromisoformat(override["expires"]):
         return f"the approval of {override['by']} that model {model.id} was blessed by expired at {override['expires']}"
-    now = layout.live_version(model_dir)
-    if _holds(model_dir, now, export_digest):
-        return ""  # it is live already, so nothing is replaced
-    unchanged = now is None if then is None else now == then["version"] and _holds(model_dir, now, then["digest"])
+    now, lost = layout.live_version(model_dir), layout.lost_version(model_dir)
+    if _holds(model_dir, now, export_digest) or (lost and lost[1] and lost[1] == export_digest):
+        return ""  # it is live already, or should be and is gone, so nothing is replaced
+    now = lost[0] if lost else now
+    unchanged = now is None if then is None else now == then["version"] and _has_still(model_dir, now, then["digest"])
     if unchanged:
         return ""
     was = "nothing" if then is None else f"version {then['version']}"
     got = "nothing" if now is None else f"version {now}" + ", altered" * (then is not None and now == then["version"])
     return f"what is served has changed since model {model.id} was judged beside it: expected {was}, got {got}; run again"
+
+
+def _has_still(model_dir: str, version: object, digest: str) -> bool:
+    """Whether a version is as it was looked at; an empty digest means that it could not be read then."""
+    return (digest_of(os.path.join(model_dir, str(version))) or "") == digest
 
 
 def _holds(model_dir: str, version: int | None, digest: str | None) -> bool:

@@ -43,6 +43,7 @@ class Executor(stock_executor.Executor):
         Raises:
           PushError: no model, no blessing or no destination is wired, a node of this run failed, the directory cannot be
             written, or a model server does not come to answer with the version, which stays in the directory.
+          BusyError: another push or release holds the directory for too long.
           IntegrityError: the model or the blessing is not what was published, the blessing is for another model, or has no
             decision behind it that says the same.
         """
@@ -76,7 +77,7 @@ def _publish(
             raise _Outdated(outdated)
 
     try:
-        return _pushed(layout.publish(export, destination, expected_digest=digest or "", agreed=agreed))
+        return _pushed(layout.publish(export, destination, expected_digest=digest or "", agreed=agreed, said=logging.warning))
     except _Outdated as outdated:
         return _refused(str(outdated))
 
@@ -159,7 +160,7 @@ def _refused(reason: str) -> dict[str, Any]:
 
 
 def _pushed(published: layout.Published) -> dict[str, Any]:
-    logging.info("Version %d at %s, digest %s, copied: %s, live: %s", *vars(published).values())
+    logging.info("Version %d at %s, digest %s, copied: %s, live: %s; log: %s", *vars(published).values())
     held = {} if published.live in (published.version, None) else {spec.HELD_AT: str(published.live)}
     return {
         spec.PUSHED: 1,
@@ -169,6 +170,7 @@ def _pushed(published: layout.Published) -> dict[str, Any]:
         spec.VERSION: str(published.version),
         spec.DIGEST: published.digest,
         spec.ALREADY_SERVED: int(not published.pushed),
+        spec.AUDIT_DIGEST: published.audit_digest,
     }
 
 

@@ -40,10 +40,10 @@ class ServedModelStrategy(resolver.ResolverStrategy):
     then has the inputs of the first run and is answered from the cache, and no model is ever compared with itself. The node
     must run after the candidate's, which `add_upstream_node` sees to.
 
-    No baseline (both lists empty) is what comes out of an empty serving directory, and of a candidate that is served already
-    with none before it left. Another served model that cannot be resolved is an error where a comparison is required: the
-    Evaluator drops its bounds on changes when it gets no baseline, so the model would pass unchecked. Elsewhere it is a
-    warning in the log and no baseline.
+    No baseline (both lists empty) is what comes out of a serving directory from which nothing was ever served, and of a
+    candidate that is served already with none before it left. Another served model that cannot be resolved, or one that should
+    be served and is gone from the disk, is an error where a comparison is required: the Evaluator drops its bounds on changes
+    when it gets no baseline, so the model would pass unchecked. Elsewhere it is a warning in the log and no baseline.
 
     TFX records an error in here as a FAILED node and may go on without a baseline; the Pusher's driver then sees to it that
     nothing is pushed.
@@ -84,9 +84,7 @@ class ServedModelStrategy(resolver.ResolverStrategy):
     def _baseline(self, pushes: list[artifact.Artifact], models: _Models, candidate: int | None) -> _Baseline | None:
         version = self._live_version(pushes)
         if version is None:
-            if pushes:
-                logging.warning("No baseline: %d pushes are recorded, but nothing is served: %s", len(pushes), self._model_dir)
-            return None
+            return self._without_a_live_one(pushes, models, candidate)
         path = os.path.join(self._model_dir, str(version))
         of_version = [push for push in pushes if _version(push) == version]
         served = next((push for push in of_version if layout.holds(path, _digest(push))), None)
@@ -102,6 +100,21 @@ class ServedModelStrategy(resolver.ResolverStrategy):
             return unrecorded, []
         if obstacle is not None:
             self._go_without(version, *obstacle)
+        return None
+
+    def _without_a_live_one(self, pushes: list[artifact.Artifact], models: _Models, candidate: int | None) -> _Baseline | None:
+        """Nothing was ever served; or what should be is gone from the disk, and a server may well have it in memory still."""
+        lost = layout.lost_version(self._model_dir)
+        if lost is None:
+            if pushes:
+                logging.warning("No baseline: %d pushes are recorded, but nothing is served: %s", len(pushes), self._model_dir)
+            return None
+        version, digest = lost
+        if candidate is not None and digest and _model_digest(models[candidate]) == digest:
+            return _predecessor(pushes, models, candidate)
+        path = os.path.join(self._model_dir, str(version))
+        remedy = f"restore {path}, or serve an earlier version with `python -m serving rollback`"
+        self._go_without(version, "its directory is gone", remedy)
         return None
 
     def _live_version(self, pushes: list[artifact.Artifact]) -> int | None:

@@ -8,6 +8,7 @@ DIGEST = "digest"  # string: hex sha256 tree digest of the version's directory
 ALREADY_SERVED = "already_served"  # int: 1 if the version held these bytes already and nothing was copied
 LIVE = "live"  # int: 1 if it is what servers answer with; 0 if the model is held at another version
 HELD_AT = "held_at"  # string: the version that is live instead, if LIVE is 0 and there is one
+AUDIT_DIGEST = "audit_digest"  # string: hex sha256 of the newest line of the log of releases; one written anew has no such line
 REASON = "reason"  # string: why it was refused
 # Beyond these: decision_uri and decision_digest of the GateDecision that the model was pushed by, and override, override_by,
 # override_reason and override_until where an approval made that decision; see `deploy_gate.recording`.

@@ -27,7 +27,10 @@ class NotApplicable(Exception):
 
 @dataclass(frozen=True)
 class Live:
-    """The version that is served now. digest: tree digest of its directory; empty if it cannot be read."""
+    """The version that is served now, or should be though its directory is gone.
+
+    digest: tree digest of its directory; empty if it cannot be read.
+    """
 
     version: int
     digest: str
@@ -35,12 +38,21 @@ class Live:
 
     @classmethod
     def now(cls, model_dir: str, model: types.Artifact) -> Live | None:
-        """Looks into a model's serving directory; None if nothing is served from it."""
+        """Looks into a model's serving directory; None if nothing is served from it, and nothing was or should be."""
         version = layout.live_version(model_dir)
         if version is None:
-            return None
+            return cls._lost(model_dir, model)
         digest = digest_of(Path(model_dir, str(version)))
         return cls(version, digest or "", digest is not None and digest == export_digest(model))
+
+    @classmethod
+    def _lost(cls, model_dir: str, model: types.Artifact) -> Live | None:
+        lost = layout.lost_version(model_dir)
+        if lost is None:
+            return None
+        version, recorded = lost
+        left = digest_of(Path(model_dir, str(version))) or ""  # of a directory without its saved_model.pb
+        return cls(version, left, bool(recorded) and recorded == export_digest(model))
 
 
 @dataclass(frozen=True)

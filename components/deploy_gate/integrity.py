@@ -44,7 +44,8 @@ def first_deploy(requirement: Requirement, case: Case) -> Observed:
     """Whether something is served, or need not be."""
     if case.live is None:
         return Observed(requirement.limit["setting"] == "allow", "none yet")
-    return Observed(True, f"version {case.live.version}{', this very model' if case.live.same_as_model else ''}")
+    gone = "" if case.live.digest else ", whose files cannot be read"
+    return Observed(True, f"version {case.live.version}{', this very model' if case.live.same_as_model else ''}{gone}")
 
 
 def infra(requirement: Requirement, case: Case) -> Observed:

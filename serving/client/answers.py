@@ -17,7 +17,7 @@ Arrays: TypeAlias = "Mapping[str, np.ndarray]"
 _REMEDIES = {
     "UNAVAILABLE": "see that the model server runs there and that the address is right",
     "DEADLINE_EXCEEDED": "allow more time or ask for less at once",
-    "NOT_FOUND": "ask `status` which models and versions are served",
+    "NOT_FOUND": "`python -m serving status` tells which models, versions and labels are served",
     "UNAUTHENTICATED": "give the certificate that the server asks for",
     "RESOURCE_EXHAUSTED": "send less at once or later",
 }
@@ -27,16 +27,20 @@ class RequestError(FedtfxError):
     """A request that was not answered.
 
     Attributes:
+      address: that was asked.
       code: the canonical code's name, such as `NOT_FOUND`, whichever way the model was asked.
       reason: what the server or the network said, in one line.
       transient: whether the same request may succeed a little later: connection refused, UNAVAILABLE, HTTP 429 or 503.
     """
 
-    def __init__(self, address: str, code: str, reason: str, *, transient: bool = False) -> None:
+    def __init__(self, address: str, code: str, reason: str, *, transient: bool = False, remedy: str = "") -> None:
+        self.address = address
         self.code = code
         self.reason = " ".join(reason.split()).rstrip(".") or "no reason given"
         self.transient = transient
-        remedy = _REMEDIES.get(code)
+        if "servable version label" in reason:  # as TensorFlow Serving calls it
+            remedy = remedy or _REMEDIES["NOT_FOUND"]
+        remedy = remedy or _REMEDIES.get(code, "")
         super().__init__(f"{address}: {code}: {self.reason}" + (f"; {remedy}." if remedy else "."))
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from errors import ConfigError
+from serving import addresses
 from serving.client.answers import Answer, Arrays, Classified, Metadata, Regressed, RequestError, Target, VersionStatus
 from serving.client.retries import Retries
 from serving.client.values import to_arrays
@@ -191,8 +192,9 @@ def connect(
     """A client for an address; nothing is asked yet.
 
     Args:
-      address: `grpc://host:port` or `grpcs://` (TLS); `http://` or `https://host:port`; or a path: of a SavedModel, of the
-        directory of a model's versions, or of the one above, which holds models by name. A path loads TensorFlow here.
+      address: `host:port` or `grpc://host:port`, or `grpcs://` (TLS); `http://` or `https://host:port`; or a path: of a
+        SavedModel, of the directory of a model's versions, or of the one above, which holds models by name. A path loads
+        TensorFlow here.
       timeout: seconds for each request, its retries and waits included.
       retries: how often at most to ask again when the server cannot be reached or says that it is busy.
       seed: of the waits between retries, to repeat them.
@@ -207,24 +209,20 @@ def connect(
         raise ConfigError(
             f"timeout {timeout} and retries {retries}: expected seconds above 0 and a number from 0 on; change them."
         )
-    scheme, _, rest = address.partition("://")
+    place = addresses.parse("--server", address, (*addresses.GRPC, *addresses.REST, *addresses.PATH))
     policy = Retries(timeout, retries, seed)
-    if address and not rest and not scheme.endswith(":"):
+    if not place.scheme:
         from serving.client.from_files import FilesTransport
 
-        return Client(FilesTransport(Path(address)), policy)
+        return Client(FilesTransport(Path(place.place)), policy)
     certificates = _read_all(ca_file=ca_file, certificate_file=certificate_file, key_file=key_file)
-    if scheme in ("grpc", "grpcs"):
+    if place.scheme in addresses.GRPC:
         from serving.client.over_grpc import GrpcTransport
 
-        return Client(GrpcTransport(rest, tls=scheme == "grpcs", **certificates), policy)
-    if scheme in ("http", "https"):
-        from serving.client.over_rest import RestTransport
+        return Client(GrpcTransport(place.place, tls=place.tls, **certificates), policy)
+    from serving.client.over_rest import RestTransport
 
-        return Client(RestTransport(address, ca_file=ca_file, certificate_file=certificate_file, key_file=key_file), policy)
-    raise ConfigError(
-        f"address {address!r}: expected grpc://, grpcs://, http:// or https:// and host:port, or a path; change it."
-    )
+    return Client(RestTransport(str(place), ca_file=ca_file, certificate_file=certificate_file, key_file=key_file), policy)
 
 
 def _read_all(**files: str | Path | None) -> dict[str, bytes | None]:

@@ -15,9 +15,17 @@ from serving.client import report, sources
 from serving.client.answers import RequestError
 from serving.client.client import Client, connect
 from serving.client.labels import ClassNames, rank
+from serving.client.pictures import Fitting
 from serving.client.sources import Source
 from serving.client.streams import in_order
+from serving.flag_types import seconds, size, within
+from serving.gateway.settings import FITS, MODES
 from serving.server.signature import DEFAULT_SIGNATURE
+
+_AS_THEY_ARE = (
+    "pictures are sent as they are; give --image_size WxH (and --image_mode) to make them what the model takes, or ask through"
+    " the gateway, which has the same flags"
+)
 
 
 def predict(arguments: Sequence[str]) -> int:
@@ -27,6 +35,8 @@ def predict(arguments: Sequence[str]) -> int:
       FedtfxError: arguments that cannot be used.
     """
     given = _parse(arguments)
+    # What gRPC writes on its own is said by the error as well. It reads this when it is loaded.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     stop = threading.Event()
     with connect(
         given.server,
@@ -75,13 +85,22 @@ class _Run:
                 print(report.error_as_json(name, str(error)), flush=True)
             print(f"error: {report.printable(name)}: {report.printable(str(error))}", file=sys.stderr, flush=True)
 
+    def _hinted(self, error: RequestError) -> RequestError:
+        given = self._given
+        if error.code != "INVALID_ARGUMENT" or given.image_size or not (given.image or given.watch):
+            return error
+        return RequestError(error.address, error.code, error.reason, remedy=_AS_THEY_ARE)
+
     def _ask(self, source: Source) -> str:
         given, started = self._given, time.perf_counter()
         signature = self._client.signature(given.model_name, given.signature or DEFAULT_SIGNATURE, given.version, given.label)
         inputs = source.inputs(signature)
         options = {"signature": given.signature, "version": given.version, "label": given.label}
         example = _first_sample(inputs, next(iter(signature.inputs), ""))
-        answer, names = self._names.predict(given.model_name, inputs, example, **options)
+        try:
+            answer, names = self._names.predict(given.model_name, inputs, example, **options)
+        except RequestError as error:
+            raise self._hinted(error) from None
         milliseconds = 1000 * (time.perf_counter() - started)
         rows = min((len(array) if array.ndim else 1 for array in answer.outputs.values()), default=0)
         ranked = [rank(answer.outputs, row, names, given.top) for row in range(rows)]
@@ -97,10 +116,11 @@ def _first_sample(inputs: Any, only_input: str) -> Mapping[str, Any]:
 
 
 def _sources(given: argparse.Namespace, stop: threading.Event) -> Iterable[Source]:
+    fitting = Fitting(given.image_size, given.image_mode, given.image_fit)
     if given.image:
-        return sources.pictures(given.image)
+        return sources.pictures(given.image, fitting)
     if given.watch:
-        return sources.watched(given.watch, stop)
+        return sources.watched(given.watch, fitting, stop)
     if given.jsonl:
         return sources.lines(given.jsonl)
     if given.row:
@@ -112,8 +132,6 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     given = _parser().parse_args(arguments)
     if given.version is not None and given.label:
         raise ConfigError("both --version and --label are given; expected at most one, so drop one.")
-    if given.in_flight < 1 or given.top < 1:
-        raise ConfigError("--in_flight and --top: expected numbers from 1 on; change them.")
     return given
 
 
@@ -125,25 +143,37 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m serving predict", description="Asks a model.", allow_abbrev=False)
     add = parser.add_argument
-    add("--server", required=True, metavar="ADDRESS", help="grpc://, grpcs://, http:// or https:// and host:port; or a path")
+    add(
+        "--server", required=True, metavar="ADDRESS", help="host:port (gRPC), grpc://, grpcs://, http:// or https://, or a path"
+    )
     add("--model_name", required=True, help="the model's name on the server")
-    add("--signature", default="", help="serving_default unless given")
+    add("--signature", default="", help="name of the signature to call (serving_default)")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--label", default="", help="such as stable or canary")
-    which.add_argument("--version", type=int, help="a version's number")
+    which.add_argument(
+        "--label", default="", help="ask for the version with this label, such as stable (none: the server's choice)"
+    )
+    which.add_argument("--version", type=within(0), help="ask for the version of this number (the server's choice)")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--image", nargs="+", metavar="FILE", help="encoded pictures, sent as they are")
+    what.add_argument("--image", nargs="+", metavar="FILE", help="encoded pictures")
     what.add_argument("--watch", metavar="DIRECTORY", help="each new picture there, until Ctrl-C")
-    what.add_argument("--text", help="a text")
+    what.add_argument("--text", help="a text, such as a review")
     what.add_argument("--row", nargs="+", metavar="KEY=VALUE", help="one sample by input name")
     what.add_argument("--json", help="a sample, or a list of them, as JSON")
     what.add_argument("--jsonl", metavar="FILE", help="one sample a line, as JSON; - is standard input")
-    add("--json_lines", action="store_true", help="print one JSON object an answer instead of a table")
-    add("--top", type=int, default=3, help="how many classes to show (3)")
-    add("--in_flight", type=int, default=8, help="requests at once in a stream (8)")
-    add("--timeout", type=float, default=30.0, help="seconds for a request with its retries (30)")
-    add("--retries", type=int, default=3, help="when the server is not reached or busy (3)")
-    add("--ca_file", help="PEM file of authorities to trust instead of the system's")
-    add("--certificate_file", help="PEM file of this client's certificate")
-    add("--key_file", help="PEM file of its key")
+    add("--image_size", type=size, metavar="WxH", help="make pictures this size, such as 28x28 (sent as they are)")
+    add(
+        "--image_mode",
+        choices=MODES,
+        default="",
+        help="make pictures grey or colour (sent as they are; with --image_size colour)",
+    )
+    add("--image_fit", choices=FITS, default="stretch", help="what to do with pictures of other proportions (stretch)")
+    add("--json_lines", action="store_true", help="print one JSON object an answer instead of a table (off)")
+    add("--top", type=within(1), default=3, help="how many classes to show (3)")
+    add("--in_flight", type=within(1), default=8, help="requests at once in a stream (8)")
+    add("--timeout", type=seconds, default=30.0, help="seconds for a request with its retries (30)")
+    add("--retries", type=within(0), default=3, help="how often to ask again when the server is not reached or busy (3)")
+    add("--ca_file", help="PEM file of the authorities to trust for grpcs:// and https:// (the system's)")
+    add("--certificate_file", help="PEM file of this client's certificate (none)")
+    add("--key_file", help="PEM file of its key (none)")
     return parser

@@ -29,7 +29,7 @@ class FilesTransport:
         self._lock = threading.Lock()
         if not path.is_dir():
             raise ConfigError(
-                f"no directory {path}; expected a SavedModel, a directory of versions, or grpc://host:port or http://host:port."
+                f"no directory {path}; expected a SavedModel, a directory of versions, host:port or http://host:port."
             )
 
     def predict(self, target: Target, signature: Signature, arrays: Arrays, outputs: Sequence[str], seconds: float) -> Answer:

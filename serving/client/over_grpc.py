@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
 
-from serving import protocol
+from serving import addresses, protocol
 from serving.client import examples as tf_examples
 from serving.client import tensors
 from serving.client.answers import Answer, Arrays, Classified, Metadata, Regressed, RequestError, Target, VersionStatus
@@ -25,7 +26,6 @@ _OPTIONS = [
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
-_NOT_PASSING = ("certificate", "handshake", "ssl", "dns resolution")
 
 
 class GrpcTransport:
@@ -96,9 +96,25 @@ class GrpcTransport:
         try:
             return self._methods[method](request, timeout=seconds)
         except grpc.RpcError as error:
-            code, details = error.code().name, error.details() or ""
-            passing = code == "UNAVAILABLE" and not any(word in details.lower() for word in _NOT_PASSING)
-            raise RequestError(self.address, code, details, transient=passing) from None
+            raise self._error(error.code().name, error.details() or "") from None
+
+    def _refused(self) -> str:
+        """What a plain connection fails with; empty if it does not fail."""
+        host, _, port = self.address.partition("://")[2].rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()
+        except OSError as error:
+            return str(error)
+        return ""
+
+    def _error(self, code: str, details: str) -> RequestError:
+        if "FD Shutdown" in details:  # an attempt that was given up hides why the one before it failed
+            details = self._refused() or details
+        trouble = addresses.trouble(details) if code == "UNAVAILABLE" else None
+        if trouble:
+            return RequestError(self.address, code, trouble.reason, transient=trouble.passing, remedy=trouble.remedy)
+        passing = code == "UNAVAILABLE" and "handshake failed" not in details.lower()
+        return RequestError(self.address, code, details, transient=passing)
 
 
 def _request(kind: str, target: Target, signature: str) -> Any:

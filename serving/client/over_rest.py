@@ -15,7 +15,7 @@ import numpy as np
 from google.protobuf import json_format
 
 from errors import ConfigError
-from serving import protocol
+from serving import addresses, protocol
 from serving.client import examples as json_examples
 from serving.client.answers import Answer, Arrays, Classified, Metadata, Regressed, RequestError, Target, VersionStatus
 from serving.client.client import select
@@ -118,9 +118,14 @@ class RestTransport:
         except httpx.TimeoutException:
             raise RequestError(self.address, "DEADLINE_EXCEEDED", f"no answer within {seconds:.1f} s") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            broken = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError) and "SSL" not in str(error)
-            raise RequestError(self.address, "UNAVAILABLE", str(error), transient=broken) from None
+            raise self._unavailable(error) from None
         return self._content(reply, key), reply.headers
+
+    def _unavailable(self, error: Exception) -> RequestError:
+        if trouble := addresses.trouble(str(error)):
+            return RequestError(self.address, "UNAVAILABLE", trouble.reason, transient=trouble.passing, remedy=trouble.remedy)
+        broken = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError) and "SSL" not in str(error)
+        return RequestError(self.address, "UNAVAILABLE", str(error), transient=broken)
 
     def _content(self, reply: httpx.Response, key: str) -> dict[str, Any]:
         try:

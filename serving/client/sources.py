@@ -7,16 +7,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from errors import ConfigError, DataError
+from serving.client.pictures import Fitting
 from serving.client.watching import new_pictures
 from serving.server.signature import Signature
 
 _LONGEST_LINE = 256 << 20
-_LARGEST_PICTURE = 256 << 20
+_ONE = """give a sample as '{"name": value}', or a list of such, in quotes for the shell"""
+_ONE_A_LINE = "give one value a line, such as an object of input name to value"
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,13 @@ class Source:
 
     Attributes:
       name: of a file, or `line 7`; what is reported.
-      content: a path to a picture, a line of JSON as bytes, a text, or a row.
+      content: a path to a picture, JSON as bytes, a text, or a row.
+      fitting: what becomes of a picture.
     """
 
     name: str
     content: Path | bytes | str | dict[str, str]
+    fitting: Fitting = field(default_factory=Fitting)
 
     def inputs(self, signature: Signature) -> Any:
         """What Client.predict takes.
@@ -38,20 +42,20 @@ class Source:
           DataError: a file that cannot be read, or a line that is no JSON.
         """
         if isinstance(self.content, Path):
-            return _picture(self.content)
+            return self.fitting.inputs(self.content, signature)
         if isinstance(self.content, bytes):
-            return _json(self.content)
+            return _json(self.content, _ONE_A_LINE if self.name.startswith("line ") else _ONE)
         if isinstance(self.content, dict):
             return {name: _typed(name, text, signature) for name, text in self.content.items()}
         return self.content
 
 
-def pictures(paths: list[str]) -> Iterator[Source]:
+def pictures(paths: list[str], fitting: Fitting) -> Iterator[Source]:
     """One for each file."""
-    return (Source(path, Path(path)) for path in paths)
+    return (Source(path, Path(path), fitting) for path in paths)
 
 
-def watched(directory: str, stop: threading.Event) -> Iterator[Source]:
+def watched(directory: str, fitting: Fitting, stop: threading.Event) -> Iterator[Source]:
     """One for each new picture in a directory, until `stop` is set.
 
     Raises:
@@ -61,7 +65,7 @@ def watched(directory: str, stop: threading.Event) -> Iterator[Source]:
         raise ConfigError(f"--watch {directory}: no such directory; make it first.")
     paths = new_pictures(Path(directory), stop)
     print(f"watching {directory} for new pictures; Ctrl-C ends.", file=sys.stderr, flush=True)
-    return (Source(str(path), path) for path in paths)
+    return (Source(str(path), path, fitting) for path in paths)
 
 
 def lines(path: str) -> Iterator[Source]:
@@ -104,21 +108,12 @@ def _lines(opened: Any) -> Iterator[Source]:
                 yield Source(f"line {number}", line)
 
 
-def _picture(path: Path) -> bytes:
+def _json(text: bytes, remedy: str) -> Any:
     try:
-        if path.stat().st_size > _LARGEST_PICTURE:
-            raise DataError(f"{path} has more than {_LARGEST_PICTURE} bytes; give a smaller picture.")
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}; give a picture file.") from None
-
-
-def _json(line: bytes) -> Any:
-    try:
-        content = json.loads(line)
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:  # a wrong encoding is a ValueError too
         reason = f"{error}" if isinstance(error, json.JSONDecodeError) else "not UTF-8, or nested too deeply"
-        raise DataError(f"no JSON: {reason}; give one value a line, such as an object of input name to value.") from None
+        raise DataError(f"no JSON: {reason}; {remedy}.") from None
     if isinstance(content, dict) and content.keys() in ({"instances"}, {"inputs"}):
         return next(iter(content.values()))  # the body of a REST request
     return content

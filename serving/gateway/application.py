@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from serving.client import Client
+from serving.gateway.arriving import Arriving
 from serving.gateway.asking import Model
 from serving.gateway.fetching import Fetcher, Resolver, resolve
 from serving.gateway.metrics import Metrics
@@ -29,7 +31,6 @@ from serving.gateway.settings import Settings
 
 _HERE = Path(__file__).parent
 _FILES = {
-    "/": ("page/index.html", "text/html"),
     "/page/style.css": ("page/style.css", "text/css"),
     "/page/script.js": ("page/script.js", "text/javascript"),
     "/page/drawing.js": ("page/drawing.js", "text/javascript"),
@@ -38,6 +39,7 @@ _FILES = {
 }
 _READY_SECONDS = 2.0
 _WAIT_SECONDS = 0.5
+_ARRIVING_BYTES = 64_000_000
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ def application(settings: Settings, client: Client, resolver: Resolver = resolve
         Route("/healthz", api.healthz),
         Route("/readyz", api.readyz),
         Route("/metrics", api.metrics),
+        Route("/", _page(settings.title)),
         *(Route(path, _file(name, kind)) for path, (name, kind) in _FILES.items()),
     ]
     handlers: Any = {Refusal: _refused, HTTPException: _http_error, Exception: _defect}
@@ -73,12 +76,14 @@ class _Api:
         self._fetcher = fetcher
         self._metrics = metrics
         self._places = asyncio.Semaphore(settings.max_concurrency)
+        self._arriving = Arriving(settings.max_connections // 2, max(_ARRIVING_BYTES, settings.max_upload_bytes))
         self._threads: anyio.CapacityLimiter | None = None
 
     async def predict(self, request: Request) -> Response:
-        async with self._place():
-            asked = await question(request, self._settings, self._fetcher)
-            content = await self._in_time(lambda: self._model.answer(asked), self._settings.timeout)
+        with self._arriving.one() as count:
+            asked = await question(request, self._settings, self._fetcher, count)
+            async with self._place():
+                content = await self._in_time(lambda: self._model.answer(asked), self._settings.timeout)
         self._metrics.answers.labels(str(content["version"])).inc()
         return _json(content)
 
@@ -100,7 +105,7 @@ class _Api:
 
     @asynccontextmanager
     async def _place(self) -> AsyncIterator[None]:
-        """One of the places for requests under way; a burst waits a little for one, before its bodies are read."""
+        """One of the places for requests under way; a burst waits a little for one."""
         try:
             with anyio.fail_after(_WAIT_SECONDS):
                 await self._places.acquire()
@@ -121,6 +126,17 @@ class _Api:
                 return await anyio.to_thread.run_sync(call, limiter=self._threads, abandon_on_cancel=True)
         except TimeoutError:
             raise Refusal(504, f"the model server did not answer within {seconds:g} s") from None
+
+
+def _page(title: str) -> Callable[[Request], Any]:
+    """The page with its title, which is there whether or not the model server is."""
+    text = (_HERE / "page" / "index.html").read_text(encoding="utf-8")
+    content = text.replace(Settings.title, html.escape(title)).encode("utf-8", "replace")
+
+    async def send(_: Request) -> Response:
+        return Response(content, media_type="text/html")
+
+    return send
 
 
 def _file(name: str, kind: str) -> Callable[[Request], Any]:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from errors import DataError
 from serving.client import Answer, Client, RequestError
 from serving.client.labels import ClassNames, rank
 from serving.client.report import to_json
-from serving.gateway.pictures import PictureRules, to_pixels, to_png
+from serving.gateway.fitting import as_input, pixel_size, rules_for
+from serving.gateway.pictures import PictureRules
 from serving.gateway.refusals import Refusal
 from serving.gateway.settings import Settings
 from serving.server.signature import Signature, TensorSpec
 
 _WORDS_FOR_PICTURES = ("image", "picture", "photo", "img", "png", "jpeg", "jpg", "pixel")
-_PIXEL_TYPES = ("DT_UINT8", "DT_FLOAT")
+_DECODED_AT_ONCE = 2  # each may take 4 bytes a pixel and more: --max_pixels and this make the memory that is needed
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Model:
         self._client = client
         self._settings = settings
         self._names = ClassNames(client)
+        self._decoders = threading.BoundedSemaphore(_DECODED_AT_ONCE)
 
     def describe(self) -> dict[str, Any]:
         """What /v1/model answers: which version stands behind, what it takes and within which limits.
@@ -113,12 +114,16 @@ class Model:
         if given != kind and (given, kind) != ("row", "text"):
             raise Refusal(422, f"the model takes {_A[kind]}, not {_A[given]}")
         if isinstance(question, Picture):
-            (name, spec), rules = next(iter(signature.inputs.items())), _rules(self._settings, signature)
-            if spec.dtype == "DT_STRING":
-                return {name: [to_png(question.content, rules)]}
-            pixels = to_pixels(question.content, rules)
-            return {name: pixels if spec.dtype == "DT_UINT8" else pixels.astype(np.float32) / 255.0}
+            return self._picture(question, signature)
         return [question.content] if isinstance(question, Text) else question.content
+
+    def _picture(self, question: Picture, signature: Signature) -> dict[str, Any]:
+        if not self._decoders.acquire(timeout=self._settings.timeout / 2):
+            raise Refusal(503, "other pictures are being decoded; try again later")
+        try:
+            return as_input(question.content, signature, _rules(self._settings, signature))
+        finally:
+            self._decoders.release()
 
     def _rows(self, answer: Answer, names: Sequence[str], question: Question) -> list[dict[str, Any]]:
         count = len(question.content) if isinstance(question, Rows) else 1
@@ -140,7 +145,7 @@ def takes(wanted: str, signature: Signature) -> str:
     (name, spec), only = next(iter(signature.inputs.items())), len(signature.inputs) == 1
     if only and spec.dtype == "DT_STRING" and spec.shape is not None and len(spec.shape) == 1:
         return "image" if any(word in name.lower() for word in _WORDS_FOR_PICTURES) else "text"
-    return "image" if only and _pixel_size(spec) else "row"
+    return "image" if only and pixel_size(spec) else "row"
 
 
 # What a model of encoded pictures makes of their size is inside its graph, where nobody can see it.
@@ -148,20 +153,9 @@ _HINT = "; if it takes pictures of one size only, start the gateway with --image
 _A = {"image": "a picture", "text": "a text", "row": "rows of named values"}
 
 
-def _pixel_size(spec: TensorSpec) -> tuple[int, int] | None:
-    """Width and height of an input of pixels, [batch, height, width, 1 or 3]."""
-    if spec.dtype not in _PIXEL_TYPES or spec.shape is None or len(spec.shape) != 4:
-        return None
-    _, height, width, channels = spec.shape
-    return (width, height) if height and width and channels in (1, 3) else None
-
-
 def _rules(settings: Settings, signature: Signature) -> PictureRules:
-    spec = next(iter(signature.inputs.values()))
-    size, mode = _pixel_size(spec), settings.image_mode
-    if size and spec.shape is not None:
-        mode = "grey" if spec.shape[3] == 1 else "colour"
-    return PictureRules(size or settings.image_size, mode, settings.image_fit, settings.max_pixels)
+    wanted = PictureRules(settings.image_size, settings.image_mode, settings.image_fit, settings.max_pixels)
+    return rules_for(signature, wanted)
 
 
 def _described(name: str, spec: TensorSpec) -> dict[str, Any]:

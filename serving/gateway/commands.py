@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 
 import uvicorn
 
 from errors import ConfigError
 from serving.client import connect
 from serving.gateway.application import application
+from serving.gateway.health import told
 from serving.gateway.settings import Settings, parse
+from serving.server.rest_connection import limited
 
 _KEEP_ALIVE_SECONDS = 75
 _STOP_SECONDS = 5
@@ -27,12 +31,14 @@ def gateway(arguments: Sequence[str]) -> int:
       ConfigError: flags that cannot be used, or a port that cannot be listened on.
     """
     settings = parse(arguments)
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it would write is in the log below, once
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     listening = _listen(settings)
     host, port = listening.getsockname()[:2]
     with connect(settings.server, timeout=settings.timeout, ca_file=settings.ca_file) as client:
         config = uvicorn.Config(
             application(settings, client),
+            http=limited(settings.max_connections, settings.timeout),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -40,8 +46,11 @@ def gateway(arguments: Sequence[str]) -> int:
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
-        _log.info("gateway to %s of %s on http://%s:%d", settings.model_name, settings.server, host, port)
-        uvicorn.Server(config).run(sockets=[listening])
+        label = f"label {settings.label}" if settings.label else "no label: the version that the server prefers"
+        _log.info("gateway to %s (%s) of %s on http://%s:%d", settings.model_name, label, settings.server, host, port)
+        # uvicorn raises the signal that ended it once more when all is closed; that is how a server ends, and no failure.
+        with told(client, settings), suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
     return 0
 
 

@@ -12,6 +12,7 @@ import anyio
 import httpcore
 
 from serving.gateway.addresses import is_allowed
+from serving.gateway.arriving import Count
 from serving.gateway.refusals import Refusal
 from serving.gateway.settings import Settings
 
@@ -43,8 +44,8 @@ class Fetcher:
         self._settings = settings
         self._resolver = resolver
 
-    async def fetch(self, url: str) -> bytes:
-        """The content behind a URL.
+    async def fetch(self, url: str, count: Count = lambda size: None) -> bytes:
+        """The content behind a URL; `count` is told of each piece.
 
         Follows at most three redirects, each checked as the first URL is. No cookies, credentials or proxies; nothing of an
         earlier request is kept.
@@ -54,13 +55,13 @@ class Fetcher:
         """
         try:
             with anyio.fail_after(self._settings.timeout):
-                return await self._follow(url)
+                return await self._follow(url, count)
         except (TimeoutError, httpcore.TimeoutException):
             raise Refusal(504, f"the picture was not there within {self._settings.timeout:g} s") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError):
             raise Refusal(502, "the host of the picture cannot be reached or does not speak HTTP") from None
 
-    async def _follow(self, url: str) -> bytes:
+    async def _follow(self, url: str, count: Count) -> bytes:
         for _ in range(_MAX_REDIRECTS + 1):
             checked = self._checked(url)
             guard = _Guard(self._resolver, self._settings)
@@ -70,7 +71,7 @@ class Fetcher:
                 limits = {"timeout": {"connect": seconds, "read": seconds, "write": seconds, "pool": seconds}}
                 async with pool.stream("GET", checked.geturl(), headers=headers, extensions=limits) as reply:
                     if reply.status not in _REDIRECTS:
-                        return await self._content(reply)
+                        return await self._content(reply, count)
                     url = urljoin(checked.geturl(), _header(reply, b"location"))
         raise Refusal(422, f"the URL redirects more than {_MAX_REDIRECTS} times")
 
@@ -97,7 +98,7 @@ class Fetcher:
         netloc = name if port is None else f"{name}:{port}"
         return SplitResult(split.scheme, netloc, path[0].decode() or "/", path[1].decode(), "")
 
-    async def _content(self, reply: httpcore.Response) -> bytes:
+    async def _content(self, reply: httpcore.Response, count: Count) -> bytes:
         if reply.status != 200:
             raise Refusal(502, f"the host of the picture answered {reply.status}")
         kind = _header(reply, b"content-type").partition(";")[0].strip().lower()
@@ -107,9 +108,10 @@ class Fetcher:
             raise Refusal(502, "the host of the picture answered compressed, which was not asked for")
         limit, content = self._settings.max_upload_bytes, bytearray()
         async for piece in reply.aiter_stream():
-            content += piece
-            if len(content) > limit:
+            if len(content) + len(piece) > limit:
                 raise Refusal(413, f"the picture has more than {limit} bytes")
+            count(len(piece))
+            content += piece
         return bytes(content)
 
 

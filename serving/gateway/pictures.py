@@ -18,6 +18,9 @@ from serving.gateway.refusals import Refusal
 
 # Decoders that are in wide use, and so well tried. The kind is told by content; names and Content-Type say nothing.
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
+_ORIENTATION = 0x0112  # EXIF's tag
+_GAP = 3  # so many times the wanted size, and averaging first changes nothing that can be seen
+_BAND_PIXELS = 1 << 19
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error, MemoryError)
 
 
@@ -74,11 +77,27 @@ def _prepared(opened: Image.Image, rules: PictureRules) -> Image.Image:
     if opened.width * opened.height > rules.max_pixels:
         size = f"{opened.width} x {opened.height}"
         raise Refusal(413, f"the picture has {size} pixels; at most {rules.max_pixels} are allowed")
+    turned = opened.getexif().get(_ORIENTATION, 1)
+    width, height = rules.size or opened.size
+    if turned >= 5:  # a quarter turn
+        width, height = height, width
     if rules.size:
-        opened.draft(None, (2 * rules.size[0], 2 * rules.size[1]))  # lets a JPEG be decoded smaller at once
-    picture = _flat(ImageOps.exif_transpose(opened) or opened)
-    picture = picture.convert("L" if rules.mode == "grey" else "RGB")
+        opened.draft(None, (_GAP * width, _GAP * height))  # lets a JPEG be decoded smaller at once
+    factor = max(1, min(opened.width // (_GAP * width), opened.height // (_GAP * height))) if rules.size else 1
+    picture = _in_bands(opened, "L" if rules.mode == "grey" else "RGB", factor)
+    picture.getexif()[_ORIENTATION] = turned
+    ImageOps.exif_transpose(picture, in_place=True)
     return _sized(picture, rules) if rules.size and picture.size != rules.size else picture
+
+
+def _in_bands(opened: Image.Image, mode: str, factor: int) -> Image.Image:
+    """Flat, in `mode` and smaller by a factor, made band by band: what is large is in memory as it was decoded, and no more."""
+    made = Image.new(mode, (-(-opened.width // factor), -(-opened.height // factor)))
+    rows = max(1, _BAND_PIXELS // opened.width // factor) * factor
+    for top in range(0, opened.height, rows):
+        band = opened.crop((0, top, opened.width, min(top + rows, opened.height)))
+        made.paste(_flat(band).convert(mode).reduce(factor), (0, top // factor))
+    return made
 
 
 def _flat(picture: Image.Image) -> Image.Image:

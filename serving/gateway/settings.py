@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
 
 from errors import ConfigError
+from serving import addresses
+from serving.flag_types import seconds, size, within
 
 KINDS = ("auto", "image", "text", "row")
 FITS = ("stretch", "pad", "crop")
@@ -22,7 +23,7 @@ class Settings:
     """What the gateway is told.
 
     Attributes:
-      server: the model server's gRPC address, `grpc://host:port`.
+      server: the model server's gRPC address, `grpc://host:port` or `grpcs://host:port`.
       model_name: the model's name there.
       label: asks for the version with this label; the server's choice if empty.
       ca_file: PEM file of authorities for a `grpcs://` server.
@@ -33,7 +34,8 @@ class Settings:
       max_upload_bytes: of a request's body, and of a picture from a URL.
       max_pixels: of a picture, before it is decoded.
       max_rows: in one request.
-      max_concurrency: requests answered at once; more wait half a second and are refused with 503 then.
+      max_concurrency: requests answered at once, of those that are there; more wait half a second and get 503 then.
+      max_connections: open at once; more are refused with 503. Half as many requests may be arriving.
       takes: one of KINDS; `auto` goes by the model's inputs.
       image_size: width and height that the model's pictures have, or None to leave pictures as they are.
       image_mode: one of MODES.
@@ -53,9 +55,10 @@ class Settings:
     title: str = "Ask the model"
     timeout: float = 15.0
     max_upload_bytes: int = 10_000_000
-    max_pixels: int = 50_000_000
+    max_pixels: int = 12_500_000  # 4032 x 3024, as telephones take them
     max_rows: int = 1000
     max_concurrency: int = 16
+    max_connections: int = 512
     takes: str = "auto"
     image_size: tuple[int, int] | None = None
     image_mode: str = "colour"
@@ -73,10 +76,8 @@ def parse(arguments: Sequence[str]) -> Settings:
       ConfigError: an unknown flag or a value that is not allowed.
     """
     given = vars(_parser().parse_args(arguments))
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
-    if not settings.server.startswith(("grpc://", "grpcs://")):
-        raise ConfigError(f"--server {settings.server}: expected grpc://host:port or grpcs://host:port; give that port.")
-    return settings
+    given["server"] = str(addresses.parse("--server", given["server"]))
+    return Settings(**{name: value for name, value in given.items() if value is not None})
 
 
 class _Parser(argparse.ArgumentParser):
@@ -92,53 +93,28 @@ def _parser() -> argparse.ArgumentParser:
         argument_default=None,
     )
     add = parser.add_argument
-    add("--server", required=True, help="the model server's gRPC address, grpc://host:port or grpcs://host:port")
+    add("--server", required=True, metavar="ADDRESS", help="the model server's gRPC: host:port, grpc:// or grpcs://host:port")
     add("--model_name", required=True, help="the model's name there")
-    add("--label", help="ask for the version with this label, such as stable")
-    add("--ca_file", help="PEM file of the authorities to trust for grpcs://")
+    add("--label", help="ask for the version with this label, such as stable (none: the server's choice)")
+    add("--ca_file", help="PEM file of the authorities to trust for grpcs:// (the system's)")
     add("--host", help="address to listen on (127.0.0.1)")
-    add("--port", type=_within(0, 65535), help="port to listen on (8080); 0 takes a free one")
-    add("--title", help="of the page")
-    add("--timeout", type=_seconds, help="seconds for each step: body, fetching, model (15)")
-    add("--max_upload_bytes", type=_within(1, 1 << 30), help="of a request (10000000)")
-    add("--max_pixels", type=_within(1, 1 << 30), help="of a picture (50000000)")
-    add("--max_rows", type=_within(1, 1 << 20), help="in a request (1000)")
-    add("--max_concurrency", type=_within(1, 1024), help="requests at once; more wait, then get 503 (16)")
-    add("--takes", choices=KINDS, help="what the model takes (auto: by its inputs)")
-    add("--image_size", type=_size, metavar="WxH", help="size of the model's pictures, such as 28x28 (as they come)")
-    add("--image_mode", choices=MODES, help="(colour)")
-    add("--image_fit", choices=FITS, help="for a picture of other proportions (stretch)")
-    add("--top", type=_within(1, 1000), help="how many classes to answer (10)")
-    add("--allow_image_urls", action="store_true", default=None, help="fetch pictures from public addresses")
+    add("--port", type=within(0, 65535), help="port to listen on; 0 takes a free one (8080)")
+    add("--title", help="the page's heading (Ask the model)")
+    add("--timeout", type=seconds, help="seconds for each step: the body, a picture from a URL, the model (15)")
+    add("--max_upload_bytes", type=within(1, 1 << 30), help="most bytes of a request (10000000)")
+    add("--max_pixels", type=within(1, 1 << 30), help="most pixels of a picture (12500000)")
+    add("--max_rows", type=within(1, 1 << 20), help="most rows in a request (1000)")
+    add("--max_concurrency", type=within(1, 1024), help="requests at once; more wait, then get 503 (16)")
+    add("--max_connections", type=within(2, 1 << 16), help="connections open at once; more get 503 (512)")
+    add("--takes", choices=KINDS, help="what the model takes; auto goes by its inputs (auto)")
+    add("--image_size", type=size, metavar="WxH", help="size of the model's pictures, such as 28x28 (as they come)")
+    add("--image_mode", choices=MODES, help="what the model's pictures are (colour)")
+    add("--image_fit", choices=FITS, help="what to do with pictures of other proportions (stretch)")
+    add("--top", type=within(1, 1000), help="how many classes to answer (10)")
+    add("--allow_image_urls", action="store_true", default=None, help="fetch pictures from public addresses (off)")
     add("--image_url_ports", type=_ports, metavar="P,P", help="ports that URLs may have (80,443)")
     add("--image_url_networks", type=_networks, metavar="CIDR,CIDR", help="private networks that URLs may lead to (none)")
     return parser
-
-
-def _within(least: int, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not re.fullmatch("[0-9]{1,12}", text) or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"expected a number from {least} to {most}, got {text!r}")
-        return int(text)
-
-    return read
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"expected seconds above 0 and up to 3600, got {text!r}")
-    return seconds
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch("([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"expected width and height such as 28x28, got {text!r}")
-    return int(match[1]), int(match[2])
 
 
 def _ports(text: str) -> tuple[int, ...]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from errors import ReleaseError
+from errors import IntegrityError, ReleaseError
 from lineage.audit_log import Entry
 from lineage.digests import tree_digest
 from serving import layout, models_config, records, servers
@@ -16,6 +16,7 @@ from serving.records import Serving
 from serving.releases import state, wording
 
 UNDONE = "undone"
+UNASKED = "written without asking a server; give --server HOST:PORT to wait until it answers so:"
 _RESTORE_SECONDS = 10.0
 
 Decide = Callable[[Serving, Sequence[Entry]], State]
@@ -29,7 +30,9 @@ class Release:
       root: the serving root.
       model_name: of the model.
       servers: HOST:PORT of those that must follow; none if nobody is waited for.
+      ca_file: PEM file of the authorities of a grpcs:// server; gRPC's own if None.
       wait_seconds: for each step, at most.
+      lock_seconds: for another release or push to end, at most.
       dry_run: says what would change, and changes nothing.
       say: is told what is done.
     """
@@ -37,7 +40,9 @@ class Release:
     root: Path
     model_name: str
     servers: tuple[str, ...]
+    ca_file: str | None
     wait_seconds: float
+    lock_seconds: float
     dry_run: bool
     say: Callable[[str], None]
 
@@ -55,8 +60,10 @@ def change(release: Release, command: str, decide: Decide) -> None:
       ReleaseError: a server does not follow; models.config says what it said before.
     """
     with _alone(release) as now:
-        wanted = decide(now, records.entries(release.root, release.model_name))
+        told = records.entries(release.root, release.model_name)
+        wanted = decide(now, told)
         after = Serving(wanted, now.complete)
+        _check_bytes(release, now, after, told)
         said = wording.changed(release.model_name, now, after)
         if release.dry_run:
             release.say(f"would change {said}" if wanted != now.state else f"nothing would change: {said}")
@@ -66,6 +73,8 @@ def change(release: Release, command: str, decide: Decide) -> None:
             _wait(release, after, after, release.wait_seconds)
             release.say(f"nothing to change: {said}")
             return
+        if not release.servers:
+            release.say(UNASKED)
         _carry_out(release, command, now, after)
         facts = {"before": records.as_facts(now.state), "after": records.as_facts(wanted), "servers": list(release.servers)}
         records.add(release.root, command, release.model_name, after.live, **facts)
@@ -81,15 +90,20 @@ def prune(release: Release, keep: int) -> None:
     with _alone(release) as now:
         answers = _check_reachable(release)
         busy = {number for answer in answers for number, said in answer.versions.items() if said.state != servers.END}
-        removed = state.prunable(now, keep, busy)
+        lived = lived_by(records.entries(release.root, release.model_name))
+        removed = state.prunable(now, keep, busy, lived)
         names = ", ".join(map(str, removed)) or "nothing"
         if not release.dry_run and removed:
             facts = [{"version": version, "digest": _digest(release.model_dir / str(version))} for version in removed]
             for version in removed:
                 layout.remove(release.model_dir, version)
             records.add(release.root, records.PRUNE, release.model_name, now.live, removed=facts)
-        kept = ", ".join(str(version) for version in now.complete if version not in removed) or "nothing"
+        kept = ", ".join(_kept(version, now, busy) for version in now.complete if version not in removed) or "nothing"
         release.say(f"{release.model_name}: {'would remove' if release.dry_run else 'removed'} {names}; kept {kept}")
+
+
+def _kept(version: int, now: Serving, busy: Collection[int]) -> str:
+    return f"{version} (live)" if version == now.live else f"{version} (in a server)" if version in busy else str(version)
 
 
 def current(now: Serving, told: Sequence[Entry]) -> int | None:
@@ -104,18 +118,36 @@ def current(now: Serving, told: Sequence[Entry]) -> int | None:
     return max((version for version in (meant, now.live) if version is not None), default=None)
 
 
+def lived_by(told: Sequence[Entry]) -> list[int]:
+    """Returns the versions that were live, oldest first, one after the other as often as they were."""
+    return [entry.facts["live"] for entry in told if entry.facts["live"] is not None]
+
+
 @contextlib.contextmanager
 def _alone(release: Release) -> Iterator[Serving]:
     """The model as it is, while nobody pushes or releases it; a dry run writes nothing, not even a lock."""
     if release.dry_run:
         yield layout.serving(release.model_dir)
         return
-    with models_config.locked(release.model_dir):
+    with models_config.locked(release.model_dir, release.lock_seconds, release.say):
         yield layout.settle(release.model_dir)
 
 
+def _check_bytes(release: Release, now: Serving, after: Serving, told: Sequence[Entry]) -> None:
+    """Nothing is put in service that is not what the log tells of; what is in service already can still be left."""
+    stays = set(records.in_service(now)) - ({after.live} if after.live != now.live else set())
+    for bad in records.altered(release.root, release.model_name, records.in_service(after), told):
+        got = bad.got[:12] or "none that can be read"
+        what = f"version {bad.version} in {release.model_dir} was altered: expected digest {bad.expected[:12]}, got {got}"
+        if bad.version not in stays:
+            raise IntegrityError(f"{what}; restore it from a copy, or name another version. Nothing was changed.")
+        release.say(f"{what}; it stays in service: release another version, or restore it from a copy")
+    for version in records.by_hand(records.in_service(after), told):
+        release.say(f"version {version} was never pushed but put there by hand: the log holds no digest of what was made")
+
+
 def _check_reachable(release: Release) -> list[servers.Answer]:
-    answers = [servers.ask(address, release.model_name) for address in release.servers]
+    answers = [servers.ask(address, release.model_name, ca_file=release.ca_file) for address in release.servers]
     if silent := [f"{answer.address}: {answer.problem}" for answer in answers if answer.problem]:
         raise ReleaseError(
             f"expected every server to answer before anything is changed, got {'; '.join(silent)}; start it, leave it out, or"
@@ -154,12 +186,12 @@ def _restore(release: Release, reached: Serving, before: Serving) -> None:
 
 
 def _write(release: Release, wanted: State) -> None:
-    with models_config.locked(release.root):
+    with models_config.locked(release.root, release.lock_seconds, release.say):
         models_config.put(release.root, release.model_name, wanted)
 
 
 def _wait(release: Release, step: Serving, after: Serving, seconds: float) -> None:
-    servers.wait(release.servers, release.model_name, expected(step, after), seconds, said=release.say)
+    servers.wait(release.servers, release.model_name, expected(step, after), seconds, said=release.say, ca_file=release.ca_file)
 
 
 def expected(step: Serving, after: Serving) -> servers.Expected:

@@ -18,7 +18,7 @@ from errors import ConfigError, ReleaseError
 from lineage import audit_log
 from serving import layout, models_config, records, servers
 from serving.releases import state, wording
-from serving.releases.change import Decide, Release, change, current, expected
+from serving.releases.change import Decide, Release, change, current, expected, lived_by
 from serving.releases.change import prune as remove_old
 
 
@@ -56,8 +56,7 @@ def rollback(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
 
     def decide(now: records.Serving, told: Sequence[audit_log.Entry]) -> models_config.State:
-        lived = [entry.facts["live"] for entry in told if entry.facts["live"] is not None]
-        return state.rollback(now, current(now, told), lived, given.to)
+        return state.rollback(now, current(now, told), lived_by(told), given.to)
 
     return _change(given, "rollback", decide)
 
@@ -88,6 +87,11 @@ def prune(arguments: Sequence[str]) -> int:
     parser = _changing("prune", "Removes versions that are neither live, labelled, listed, newest, nor in use by a server.")
     parser.add_argument("--keep", type=int, required=True, metavar="N", help="the newest N versions stay in any case")
     given = parser.parse_args(arguments)
+    if not (given.server or given.no_wait or given.dry_run):
+        raise ConfigError(
+            "prune: expected --server of every model server, got none: one that could not load the newest version serves an"
+            " older one, which only it can tell; name them, or give --no_wait if none runs."
+        )
     with _one_line():
         remove_old(_release(given), given.keep)
     return 0
@@ -104,11 +108,12 @@ def status(arguments: Sequence[str]) -> int:
         for name in _names(given):
             now = layout.serving(given.root / name)
             wanted = expected(now, now)
-            answers = [servers.ask(address, name, wanted.labels) for address in given.server]
+            answers = [servers.ask(address, name, wanted.labels, given.ca_file) for address in given.server]
             differences = {answer.address: wanted.missing(answer) for answer in answers}
-            differ = differ or any(differences.values())
+            disk = wording.on_disk(given.root, name, now)
+            differ = differ or any(differences.values()) or bool(disk.problems)
             show = wording.as_json if given.json else wording.status
-            shown.append(show(name, now, answers, differences))
+            shown.append(show(name, now, answers, differences, disk))
     print(json.dumps(shown, indent=2) if given.json else "\n\n".join(map(str, shown)))
     return int(differ)
 
@@ -138,7 +143,14 @@ def _release(given: argparse.Namespace) -> Release:
         raise ConfigError(f"--model_name: expected the name of one model ({', '.join(names)}), got none; name it.")
     waited_for = () if given.no_wait else tuple(given.server)
     return Release(
-        given.root, names[0], waited_for, given.wait_seconds, given.dry_run, say=functools.partial(print, flush=True)
+        given.root,
+        names[0],
+        waited_for,
+        given.ca_file,
+        given.wait_seconds,
+        given.lock_seconds,
+        given.dry_run,
+        say=functools.partial(print, flush=True),
     )
 
 
@@ -171,8 +183,13 @@ class _Parser(argparse.ArgumentParser):
         self.add_argument("--root", type=Path, default=Path("serving/models"), help="serving root: {root}/{model}/{version}")
         self.add_argument("--model_name", help="of the model; may be left out if there is only one")
         self.add_argument(
-            "--server", action="append", default=[], metavar="HOST:PORT", help="gRPC of a model server; may be repeated"
+            "--server",
+            action="append",
+            default=[],
+            metavar="HOST:PORT",
+            help="gRPC of a model server, with grpcs:// before it for TLS; may be repeated",
         )
+        self.add_argument("--ca_file", help="PEM file of the authorities to trust for grpcs://")
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}; see `{self.prog} --help`.")
@@ -182,6 +199,7 @@ def _changing(command: str, description: str) -> _Parser:
     parser = _Parser(command, description)
     parser.add_argument("--no_wait", action="store_true", help="write models.config at once and ask no server")
     parser.add_argument("--wait_seconds", type=_seconds, default=60.0, metavar="S", help="for the servers, per step")
+    parser.add_argument("--lock_seconds", type=_seconds, default=30.0, metavar="S", help="for a push or another release to end")
     parser.add_argument("--dry_run", action="store_true", help="say what would change, and change nothing")
     return parser
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from errors import ConfigError
+from serving import records
 from serving.models_config import Following, Held, State
 from serving.records import Serving
 
@@ -109,16 +110,19 @@ def unpin(now: Serving) -> State:
     return now.state if isinstance(now.state, Following) else Following()
 
 
-def prunable(now: Serving, keep: int, answering: Collection[int]) -> list[int]:
+def prunable(now: Serving, keep: int, answering: Collection[int], lived: Sequence[int] = ()) -> list[int]:
     """Returns the versions that may be removed, rising: complete, not among the newest `keep`, neither live nor listed, and
-    none that a server still has something to do with.
+    none that a server still has something to do with. What was live before (`lived`, oldest first) stays too: a server falls
+    back to it when it cannot load the newest.
 
     Raises:
       ConfigError: `keep` is less than one.
     """
     if keep < 1:
         raise ConfigError(f"--keep: expected at least 1, got {keep}; the newest version is always kept.")
-    needed = {*now.complete[-keep:], *_served(now), *answering}
+    before = [version for version in lived if version in now.complete and version != now.live][-1:]
+    lower = [version for version in lived if version in now.complete and version < (now.live or 0)][-1:]
+    needed = {*now.complete[-keep:], *records.in_service(now), *answering, *before, *lower}
     return [version for version in now.complete if version not in needed]
 
 
@@ -143,12 +147,6 @@ def steps(before: Serving, wanted: State) -> list[State]:
             found.append(state)
             reached = state
     return found
-
-
-def _served(now: Serving) -> tuple[int, ...]:
-    if isinstance(now.state, Held):
-        return now.state.versions
-    return now.complete if now.state.newest is None else now.complete[-now.state.newest :]
 
 
 def _versions(now: Serving) -> tuple[int, ...]:

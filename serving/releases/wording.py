@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from errors import IntegrityError
 from lineage.audit_log import Entry
 from serving import records
 from serving.models_config import Held, State
@@ -22,7 +25,38 @@ def changed(model_name: str, before: Serving, after: Serving) -> str:
     return f"{model_name}: {'; '.join(parts)}"
 
 
-def status(model_name: str, now: Serving, answers: Sequence[Answer], differences: Mapping[str, str]) -> str:
+@dataclass(frozen=True)
+class OnDisk:
+    """What the log makes of the complete versions.
+
+    Attributes:
+      words: version -> `complete`, or what is to be said instead or besides.
+      altered: those that were.
+      problems: in lines, with digests.
+    """
+
+    words: Mapping[int, str]
+    altered: Sequence[int]
+    problems: Sequence[str]
+
+
+def on_disk(root: Path, model_name: str, now: Serving) -> OnDisk:
+    """Returns what became of the complete versions' bytes; reads all of them."""
+    try:
+        told = records.entries(root, model_name)
+    except IntegrityError as error:
+        return OnDisk(dict.fromkeys(now.complete, "complete, log altered"), (), (str(error),))
+    lost = [version for version in now.state.versions if version not in now.complete] if isinstance(now.state, Held) else []
+    bad = {each.version: each for each in records.altered(root, model_name, now.complete, told)}
+    words = dict.fromkeys(now.complete, "complete")
+    words |= dict.fromkeys(records.by_hand(now.complete, told), "complete, by hand")
+    words |= dict.fromkeys(bad, "altered")
+    problems = [f"version {v}: expected digest {a.expected[:12]}, got {a.got[:12] or 'none'}" for v, a in bad.items()]
+    problems += [f"version {version}: models.config lists it, but it is not complete on the disk" for version in lost]
+    return OnDisk(words, tuple(bad), problems)
+
+
+def status(model_name: str, now: Serving, answers: Sequence[Answer], differences: Mapping[str, str], disk: OnDisk) -> str:
     """Returns one model as a table: versions below each other, what the disk, models.config and each server say of them."""
     how = "held" if isinstance(now.state, Held) else "follows the newest version"
     listed = now.state.versions if isinstance(now.state, Held) else ()
@@ -31,13 +65,14 @@ def status(model_name: str, now: Serving, answers: Sequence[Answer], differences
     rows = [
         [
             str(number),
-            "complete" if number in now.complete else "-",
+            disk.words.get(number, "-"),
             _said(number, now),
             *(_answered(number, a) for a in answers),
         ]
         for number in numbers
     ]
     lines = [f"{model_name}: {how}; live {_name(now.live)}", *(f"  {line}" for line in table([head, *rows]))]
+    lines += [f"  {problem}" for problem in disk.problems]
     return "\n".join([*lines, *(f"  {address}: {what}" for address, what in differences.items() if what)])
 
 
@@ -64,6 +99,8 @@ def told(entry: Entry) -> str:
         return "versions " + ", ".join(str(removed["version"]) for removed in facts["removed"])
     if "reason" in facts:
         return f"{facts['command']}: {facts['reason']}"
+    if "expected" in facts:
+        return f"version {facts['version']}: expected {facts['expected'][:12]}, got {facts['got'][:12] or 'none'}"
     parts = [f"version {facts['version']}, {facts['digest'][:12]}"] if "version" in facts else []
     if "after" in facts:
         parts.append(_state_in_words(facts["after"]))
@@ -78,12 +115,15 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def as_json(model_name: str, now: Serving, answers: Sequence[Answer], differences: Mapping[str, str]) -> dict[str, Any]:
+def as_json(
+    model_name: str, now: Serving, answers: Sequence[Answer], differences: Mapping[str, str], disk: OnDisk
+) -> dict[str, Any]:
     """Returns what `status` shows, for machines."""
     return {
         "model": model_name,
         "live": now.live,
         "complete": list(now.complete),
+        "altered": list(disk.altered),
         **records.as_facts(now.state),
         "servers": [
             {

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import logging
+import math
 import stat
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,9 @@ from errors import ConfigError
 from serving.server.status import CODE_NUMBERS, ApiError, invalid
 
 _MIN_CHARACTERS = 16
+_QUIET_SECONDS = 10
+
+_log = logging.getLogger(__name__)
 
 
 def read_token(path: Path, *, host: str, encrypted: bool) -> bytes:
@@ -67,6 +73,28 @@ def authorise(metadata: Iterable[tuple[str, str | bytes]] | None, token: bytes |
         raise ApiError("UNAUTHENTICATED", "expected the metadata `authorization: Bearer TOKEN` with this server's admin token")
 
 
+class Refusals:
+    """Logs calls that may not change the configuration: not each one, since anybody can make any number of them.
+
+    Args:
+      clock: seconds, of which only differences count.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._quiet_until = -math.inf
+        self._left_out = 0
+
+    def tell(self, peer: str, error: ApiError) -> None:
+        """Logs one, or counts it until the next is logged; what the caller sent is not shown."""
+        if self._clock() < self._quiet_until:
+            self._left_out += 1
+            return
+        more = f" ({self._left_out} more before it)" if self._left_out else ""
+        _log.warning("a configuration over gRPC from %s was refused: %s%s", peer, error.code, more)
+        self._quiet_until, self._left_out = self._clock() + _QUIET_SECONDS, 0
+
+
 def reload(
     request: Any,
     apply: Callable[[Any], None],
@@ -91,6 +119,7 @@ def reload(
         apply(request.config)
     except ApiError as error:
         failure = error
+        _log.warning("a configuration over gRPC was refused: %s: %s", error.code, " ".join(error.message.split()))
     reply = model_management_pb2.ReloadConfigResponse()
     for name, value in measure(request.metric_names).items():
         reply.metric.add(name=name, int64_value_increase=value - before[name])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +30,8 @@ _FIELDS = {
     "max_execution_batch_size": "Int64Value",
 }
 PER_MODEL_FILE = "batching_params.pbtxt"
+_PLAIN_VALUE = re.compile(rf"\b({'|'.join(name for name, wrapper in _FIELDS.items() if wrapper)})\s*:\s*([^\s{{<#]+)")
+_MAX_ROWS = 2**31 - 1  # of a request that nothing else limits
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,10 @@ class Parameters:
 
     Attributes:
       max_batch_size: rows that one request may have, and a batch unless `enable_large_batch_splitting`.
-      batch_timeout_micros: that a batch waits for more requests although a thread is free.
+      batch_timeout_micros: that a batch waits for more requests although a thread is free; after batches of many requests it
+        waits a few milliseconds for as many in any case.
       max_enqueued_batches: of one signature, that wait; beyond them requests are refused.
-      num_batch_threads: batches that run at once.
+      num_batch_threads: batches that run at once; of one signature a second that is not full only if the first takes its time.
       allowed_batch_sizes: a batch is padded to the next of these, if there are any.
       pad_variable_length_inputs: join requests of different inner sizes, filled up with zeros.
       enable_large_batch_splitting: run a request of more than `max_execution_batch_size` rows in parts.
@@ -66,6 +70,13 @@ class Parameters:
         return self.allowed_batch_sizes[place] if place < len(self.allowed_batch_sizes) else size
 
 
+WITHOUT_FILE = Parameters(
+    max_batch_size=_MAX_ROWS,
+    enable_large_batch_splitting=True,
+    max_execution_batch_size=Parameters.max_batch_size,
+)
+
+
 def read(text: str) -> Parameters:
     """Parses a text proto, of which each plain value is wrapped: `max_batch_size { value: 32 }`.
 
@@ -77,7 +88,10 @@ def read(text: str) -> Parameters:
     try:
         proto = text_format.Parse(text, _class()())
     except text_format.ParseError as error:
-        raise ValueError(f"cannot parse it as BatchingParameters: {error}") from None
+        if plain := _PLAIN_VALUE.search(text):
+            told = f"cannot parse `{plain[0]}`; write {plain[1]} {{ value: {plain[2]} }}"
+            raise ValueError(told) from None
+        raise ValueError(f"cannot parse it as BatchingParameters: {str(error).rstrip('.')}") from None
     values: dict[str, Any] = {
         field.name: getattr(proto, field.name).value
         for field, _ in proto.ListFields()
@@ -117,22 +131,27 @@ def _class() -> Any:
 def chooser(flags: Flags) -> tuple[int, Callable[[Servable], Parameters | None]]:
     """The number of threads that run batches, and what tells a version's parameters, by the flags.
 
+    Without a file no request is too large: those of more rows than TensorFlow Serving's default are run in parts.
     With --enable_per_model_batching_parameters only the number of threads is of the common file.
 
     Raises:
       ConfigError: the common file cannot be read.
     """
-    common = Parameters()
-    if flags.batching_parameters_file:
-        try:
-            common = read(flags.batching_parameters_file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"cannot read {flags.batching_parameters_file}: {error.strerror}.") from None
-        except ValueError as error:
-            raise ConfigError(f"{flags.batching_parameters_file}: {error}.") from None
+    common = _from_file(flags.batching_parameters_file) if flags.batching_parameters_file else WITHOUT_FILE
     if flags.enable_per_model_batching_parameters:
         return common.num_batch_threads, _PerModel()
     return common.num_batch_threads, lambda _: common
+
+
+def _from_file(file: Path) -> Parameters:
+    flag = "--batching_parameters_file"
+    try:
+        return read(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        remedy = f"expected a text proto BatchingParameters; mend the path or leave {flag} out"
+        raise ConfigError(f"cannot read {file} ({flag}): {error.strerror or error}; {remedy}.") from None
+    except ValueError as error:
+        raise ConfigError(f"{file} ({flag}): {error}.") from None
 
 
 class _PerModel:

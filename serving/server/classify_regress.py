@@ -16,6 +16,8 @@ from serving.server.status import ApiError, invalid
 
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
+MAX_EXAMPLES = 100_000  # of a request; an empty one is two bytes in a message, and a hundred here
+_MAX_CONTEXT_BYTES = 1 << 26  # in all examples' copies
 
 
 def check(method: str, signature: Signature) -> None:
@@ -53,14 +55,30 @@ def _check_outputs(method: str, signature: Signature) -> None:
         )
 
 
+def check_count(count: int, context_bytes: int) -> None:
+    """Refuses examples that would take much more memory than was sent: very many, or each with a copy of a large context.
+
+    Raises:
+      ApiError: INVALID_ARGUMENT.
+    """
+    if count > MAX_EXAMPLES:
+        raise invalid(f"the request has {count} examples; expected at most {MAX_EXAMPLES}")
+    if count * context_bytes > _MAX_CONTEXT_BYTES:
+        raise invalid(
+            f"the context of {context_bytes} bytes would be copied to {count} examples; expected at most {_MAX_CONTEXT_BYTES}"
+            " bytes of copies, send fewer examples at once"
+        )
+
+
 def examples(given: Any) -> np.ndarray:
     """The serialized tf.Examples [N] of an Input proto, each behind its context, so that the example's features win.
 
     Raises:
-      ApiError: INVALID_ARGUMENT if there is none.
+      ApiError: INVALID_ARGUMENT if there is none, or as of `check_count`.
     """
     listed = getattr(given, given.WhichOneof("kind") or "example_list")
     context = listed.context.SerializeToString() if given.HasField("example_list_with_context") else b""
+    check_count(len(listed.examples), len(context))
     return serialized([context + example.SerializeToString() for example in listed.examples])
 
 
@@ -75,6 +93,11 @@ def serialized(texts: list[bytes]) -> np.ndarray:
     array = np.empty(len(texts), object)
     array[:] = texts
     return array
+
+
+def size(examples: np.ndarray) -> int:
+    """The bytes of serialized tf.Examples."""
+    return sum(map(len, examples.tolist()))
 
 
 def labels_and_scores(outputs: Mapping[str, np.ndarray], count: int) -> tuple[list[list[str]], np.ndarray]:

@@ -17,13 +17,13 @@ def port(text: str) -> int:
     return number
 
 
-def at_least(least: int, unit: str) -> Callable[[str], int]:
-    """Whole numbers of `unit` from `least` to the largest int64."""
+def at_least(least: int, unit: str, most: int = 2**63 - 1) -> Callable[[str], int]:
+    """Whole numbers of `unit` from `least` to `most`, which is the largest int64 if nothing else is told."""
 
     def read(text: str) -> int:
         number = _whole(text)
-        if not least <= number < 2**63:
-            raise _refused(f"a number of {unit} from {least}", text)
+        if not least <= number <= most:
+            raise _refused(f"a number of {unit} from {least}" + (f" to {most}" if most < 2**63 - 1 else ""), text)
         return number
 
     return read

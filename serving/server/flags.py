@@ -59,6 +59,7 @@ _Microseconds = Annotated[int, flag_values.at_least(0, "microseconds")]
 _Retries = Annotated[int, flag_values.at_least(0, "retries")]
 _Iterations = Annotated[int, flag_values.at_least(1, "iterations")]
 _Bytes = Annotated[int, flag_values.at_least(1, "bytes")]
+_MessageBytes = Annotated[int, flag_values.at_least(1, "bytes", 2**31 - 1)]
 _Connections = Annotated[int, flag_values.at_least(1, "connections")]
 _Threads = Annotated[int, flag_values.at_least(1, "threads")]
 _Automatic = Annotated[int, flag_values.at_least(0, "threads")]
@@ -86,7 +87,7 @@ class Flags:
     saved_model_tags: Annotated[_Tags, "of the graph to load, divided by commas"] = ("serve",)
     max_num_load_retries: Annotated[_Retries, "after a version's first load that failed"] = 5
     load_retry_interval_micros: Annotated[_Microseconds, "between two of those"] = 60_000_000
-    num_load_threads: Annotated[_Automatic, "that load versions; 0 is one"] = 0
+    num_load_threads: Annotated[_Automatic, "that load versions; 0 is two for each model, as one load may hang"] = 0
     enable_model_warmup: Annotated[_Boolean, "answer the version's warm-up requests before it is available"] = True
     num_request_iterations_for_warmup: Annotated[_Iterations, "of each warm-up request"] = 1
 
@@ -96,6 +97,7 @@ class Flags:
     rest_api_request_read_seconds: Annotated[_SomeSeconds, "in which a REST request must have arrived"] = 30.0
     rest_api_enable_cors_support: Annotated[_Boolean, "let pages of other origins ask"] = False
     grpc_max_threads: Annotated[_Threads, "that answer gRPC"] = 4 * _CPUS
+    grpc_max_message_bytes: Annotated[_MessageBytes, "of a gRPC request, inflated"] = MAX_BODY_BYTES
     enable_grpc_healthcheck_service: Annotated[_Boolean, "answer grpc.health.v1"] = False
     monitoring_config_file: Annotated[_File, "text proto MonitoringConfig: metrics for Prometheus"] = None
 
@@ -149,6 +151,18 @@ def _check_parallelism(flags: Flags) -> None:
         )
 
 
+_METAVARS: dict[Any, str] = {
+    str: "TEXT",
+    flag_values.port: "PORT",
+    flag_values.local_path: "PATH",
+    flag_values.tags: "TAG,TAG",
+    flag_values.boolean: "true|false",
+    flag_values.fraction: "FRACTION",
+    flag_values.seconds: "SECONDS",
+    flag_values.some_seconds: "SECONDS",
+}  # of other readers: NUMBER
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}; see `{self.prog} --help`.")
@@ -159,13 +173,23 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m serving serve",
         description="Serves models over TensorFlow Serving's REST and gRPC.",
         allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        usage="%(prog)s (--model_base_path PATH | --model_config_file PATH) [--FLAG=VALUE ...]",
     )
     hints = get_type_hints(Flags, include_extras=True)
     for flag in fields(Flags):
         _, *read, told = get_args(hints[flag.name])
-        options: dict[str, Any] = {"type": read[0] if read else str, "default": flag.default, "help": told}
+        kind = read[0] if read else str
+        options: dict[str, Any] = {"type": kind, "default": flag.default, "metavar": _METAVARS.get(kind, "NUMBER")}
+        options["help"] = told + _default(flag.default)
         if isinstance(flag.default, bool):
             options |= {"nargs": "?", "const": True}
         parser.add_argument(f"--{flag.name}", **options)
     return parser
+
+
+def _default(value: Any) -> str:
+    """A flag's default as it would be given; nothing if there is none."""
+    if value is None:
+        return ""
+    text = str(value).lower() if isinstance(value, bool) else ",".join(value) if isinstance(value, tuple) else f"{value}"
+    return f" ({text.removesuffix('.0') if isinstance(value, float) else text})"

@@ -12,10 +12,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import grpc
+import numpy as np
+from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -26,24 +28,30 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving.server import admin, classify_regress, multi_inference, tensor_proto
-from serving.server.execution import Arrays, Engine
+from serving.server import admin, classify_regress, grpc_limits, multi_inference, tensor_proto, wire
+from serving.server.execution import LARGE_BYTES, Arrays, Engine, Held
+from serving.server.flags import MAX_BODY_BYTES
 from serving.server.manager import Manager
 from serving.server.metrics import Metrics
-from serving.server.rest_body import Budget
-from serving.server.servable import Servable
+from serving.server.rest_body import Budget, inflated
 from serving.server.signature import DEFAULT_SIGNATURE, Signature
 from serving.server.status import CODE_NUMBERS, ApiError, invalid
 
-_MAX_MESSAGE_BYTES = 2**31 - 1  # of one message, and of all that are in flight
-_MAX_CALLS = 8192  # at once; more are refused before they are read
+_MESSAGES_IN_FLIGHT = 8  # of the largest size allowed, taken together
+_STRING_BYTES = 4  # times what an array of strings says that it takes, without their text
 _CLASS_BYTES = 16  # a label and a score take that much longer to write than as many bytes of a tensor
+_OF_EXAMPLES = (
+    classification_pb2.ClassificationRequest,
+    regression_pb2.RegressionRequest,
+    inference_pb2.MultiInferenceRequest,
+)
+_MORE_PARTS = 1000  # than its examples, that such a request may have
 _PREDICTION, _MODEL = "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Call:
     """One call as its method sees it, and what it is counted as."""
 
@@ -51,19 +59,15 @@ class _Call:
     size: int
     context: Any
     model: str = ""
+    held: int = 0  # of the budget
 
 
 Method = Callable[[_Call], Awaitable[Any]]
 
 
-def create_server(handlers: Sequence[grpc.GenericRpcHandler]) -> Any:
+def create_server(handlers: Sequence[grpc.GenericRpcHandler], max_message_bytes: int = MAX_BODY_BYTES) -> Any:
     """A `grpc.aio` server without a port, for the running event loop."""
-    options = [
-        ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
-        ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-        ("grpc.so_reuseport", 0),  # two servers on one port would take turns in answering
-    ]
-    return grpc.aio.server(handlers=handlers, options=options, maximum_concurrent_rpcs=_MAX_CALLS)
+    return grpc.aio.server(handlers=handlers, options=grpc_limits.options(max_message_bytes))
 
 
 class Service:
@@ -74,14 +78,24 @@ class Service:
       engine: runs them.
       metrics: counts calls.
       admin_token: without which no call changes the configuration; None if none may.
+      max_message_bytes: of one request.
     """
 
-    def __init__(self, manager: Manager, engine: Engine, metrics: Metrics, admin_token: bytes | None = None) -> None:
+    def __init__(
+        self,
+        manager: Manager,
+        engine: Engine,
+        metrics: Metrics,
+        admin_token: bytes | None = None,
+        max_message_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
         self._manager = manager
         self._engine = engine
         self._metrics = metrics
         self._admin_token = admin_token
-        self._budget = Budget(_MAX_MESSAGE_BYTES)
+        self._refusals = admin.Refusals()
+        self._max_message_bytes = max_message_bytes
+        self._budget = Budget(_MESSAGES_IN_FLIGHT * max_message_bytes)
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
         """For `create_server`."""
@@ -100,11 +114,14 @@ class Service:
 
     def _handler(self, service: str, methods: dict[str, tuple[Any, Method]]) -> grpc.GenericRpcHandler:
         # Bytes go in and out: where they are parsed depends on how many they are.
-        made = {
-            api: grpc.unary_unary_rpc_method_handler(partial(self._answer, api, kind, method))
-            for api, (kind, method) in methods.items()
-        }
+        made = {api: grpc.unary_unary_rpc_method_handler(self._answering(api, *how)) for api, how in methods.items()}
         return grpc.method_handlers_generic_handler(service, made)
+
+    def _answering(self, api: str, kind: Any, method: Method) -> Callable[[bytes, Any], Awaitable[Any]]:
+        async def answer(raw: bytes, context: Any) -> Any:  # no `partial`, into which grpc.aio would look at each call
+            return await self._answer(api, kind, method, raw, context)
+
+        return answer
 
     async def _answer(self, api: str, kind: Any, method: Method, raw: bytes, context: Any) -> Any:
         """Answers a call: here calls are counted and timed, and an ApiError becomes their status."""
@@ -123,35 +140,53 @@ class Service:
         return await context.abort(grpc.StatusCode[code], message)  # raises
 
     async def _held(self, call: _Call, kind: Any, method: Method, raw: bytes) -> bytes:
-        self._budget.take(len(raw))
+        self._take(call, len(raw))
         try:
-            call.request = await self._engine.convert(len(raw), _parsed, kind, raw)
+            if raw[:2] == grpc_limits.GZIP:
+                raw = await self._engine.convert(LARGE_BYTES + 1, inflated, raw, self._max_message_bytes)
+                self._take(call, len(raw))
+                call.size = len(raw)
+            call.request = await self._engine.convert(call.size, _parsed, kind, raw)
             reply = await method(call)
             return reply if isinstance(reply, bytes) else reply.SerializeToString()
         finally:
-            self._budget.give_back(len(raw))
+            self._budget.give_back(call.held)
+
+    def _take(self, call: _Call, size: int) -> None:
+        """Takes of the budget for what a call holds; it is given back when the call is answered."""
+        self._budget.take(size)
+        call.held += size
+
+    async def _examples(self, call: _Call) -> np.ndarray:
+        examples = await self._engine.convert(call.size, classify_regress.examples, call.request.input)
+        self._take(call, max(0, classify_regress.size(examples) - call.size))  # copies of the context
+        self._metrics.took_examples(call.model, len(examples))
+        return examples
 
     async def _predict(self, call: _Call) -> bytes:
         request = call.request
-        with self._lease(call, request.model_spec) as servable:
+        with self._lease(call, request.model_spec) as held:
+            servable = held.servable
             name = request.model_spec.signature_name or DEFAULT_SIGNATURE
             signature = servable.signature(name, code="FAILED_PRECONDITION")
             inputs = await self._engine.convert(call.size, tensor_proto.inputs, request.inputs, signature)
-            _check_filter(request.output_filter, signature)
-            outputs = await self._run("Predict", call, servable, signature, inputs, request.output_filter)
-            return await self._engine.convert(_size(outputs), _predicted, request, name, servable.version, outputs)
+            self._take(call, max(0, _memory(inputs) - call.size))  # values that one stands for
+            only = tuple(request.output_filter)
+            _check_filter(only, signature)
+            outputs = await self._run("Predict", call, held, signature, inputs, only)
+            return await self._engine.convert(_size(outputs), _predicted, call.model, name, servable.version, outputs)
 
     async def _typed(self, method: str, call: _Call) -> Any:
         """Classify or regress."""
         request = call.request
-        with self._lease(call, request.model_spec) as servable:
+        with self._lease(call, request.model_spec) as held:
+            servable = held.servable
             name = request.model_spec.signature_name or DEFAULT_SIGNATURE
             signature = servable.signature(name)
             classify_regress.check(method, signature)
-            examples = await self._engine.convert(call.size, classify_regress.examples, request.input)
-            self._metrics.took_examples(call.model, len(examples))
+            examples = await self._examples(call)
             api = "Classify" if method == classify_regress.CLASSIFY else "Regress"
-            outputs = await self._run(api, call, servable, signature, {classify_regress.INPUTS: examples})
+            outputs = await self._run(api, call, held, signature, {classify_regress.INPUTS: examples})
             kind = classification_pb2.ClassificationResponse
             reply = kind() if method == classify_regress.CLASSIFY else regression_pb2.RegressionResponse()
             size = _size(outputs) * _CLASS_BYTES
@@ -163,12 +198,12 @@ class Service:
 
     async def _multi_inference(self, call: _Call) -> Any:
         spec = multi_inference.model_spec(call.request)
-        with self._lease(call, spec) as servable:
+        with self._lease(call, spec) as held:
+            servable = held.servable
             asked = multi_inference.tasks(call.request, servable)
-            examples = await self._engine.convert(call.size, classify_regress.examples, call.request.input)
-            self._metrics.took_examples(call.model, len(examples))
+            examples = await self._examples(call)
             given = {classify_regress.INPUTS: examples}
-            running = [self._run("MultiInference", call, servable, task.signature, given) for task in asked]
+            running = [self._run("MultiInference", call, held, task.signature, given) for task in asked]
             outcomes = await asyncio.gather(*running, return_exceptions=True)  # the lease is kept until all are done
             answers = [_answer_of(outcome) for outcome in outcomes]
             size = sum(_size(answer) for answer in answers) * _CLASS_BYTES
@@ -182,7 +217,8 @@ class Service:
             raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
         if unknown := [field for field in request.metadata_field if field != "signature_def"]:
             raise invalid(f"Metadata field {unknown[0]} is not supported")
-        with self._lease(call, request.model_spec) as servable:
+        with self._lease(call, request.model_spec) as held:
+            servable = held.servable
             definitions = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signature_defs)
             reply = get_model_metadata_pb2.GetModelMetadataResponse()
             _answered_by(reply.model_spec, request.model_spec, servable.version)
@@ -202,36 +238,52 @@ class Service:
         return reply
 
     async def _reload(self, call: _Call) -> Any:
-        admin.authorise(call.context.invocation_metadata(), self._admin_token)
+        try:
+            admin.authorise(call.context.invocation_metadata(), self._admin_token)
+        except ApiError as error:
+            self._refusals.tell(call.context.peer(), error)
+            raise
         reply, failure = await asyncio.to_thread(admin.reload, call.request, self._manager.reload, self._metrics.values)
         if failure is not None:
             raise failure
         return reply
 
-    async def _run(self, api: str, call: _Call, servable: Servable, signature: Signature, *given: Any) -> Arrays:
+    async def _run(self, api: str, call: _Call, held: Held, signature: Signature, *given: Any) -> Arrays:
         started = time.perf_counter()
-        outputs = await self._engine.predict(servable, signature, *given)
+        outputs = await self._engine.predict(held, signature, *given)
         self._metrics.ran(call.model, api, time.perf_counter() - started)
         return outputs
 
-    def _lease(self, call: _Call, spec: Any) -> Any:
+    def _lease(self, call: _Call, spec: Any) -> Held:
         _check_spec(call.request, spec)
         call.model = spec.name
-        return self._manager.lease(spec.name, spec.version.value if spec.HasField("version") else None, spec.version_label)
+        version = spec.version.value if spec.HasField("version") else None
+        return Held(self._manager.lease(spec.name, version, spec.version_label))
 
 
 def _parsed(kind: Any, raw: bytes) -> Any:
-    from google.protobuf.message import DecodeError
-
+    if kind in _OF_EXAMPLES and len(raw) > LARGE_BYTES:
+        wire.check_parts(raw, classify_regress.MAX_EXAMPLES + _MORE_PARTS)
     try:
         return kind.FromString(raw)
     except DecodeError:
         raise ApiError("INVALID_ARGUMENT", f"cannot parse the message as {kind.DESCRIPTOR.full_name}") from None
 
 
-def _predicted(request: Any, signature_name: str, version: int, outputs: Arrays) -> bytes:
-    reply = predict_pb2.PredictResponse(outputs={key: tensor_proto.from_array(array) for key, array in outputs.items()})
-    _answered_by(reply.model_spec, request.model_spec, version)
+def _predicted(model: str, signature_name: str, version: int, outputs: Arrays) -> bytes:
+    """A PredictResponse on the wire: field 1 maps names (1) to tensors (2), field 2 is the ModelSpec."""
+    pieces = [_spec_wire(model, signature_name, version)]
+    for name, array in outputs.items():
+        entry = tensor_proto.field(1, name.encode()) + tensor_proto.field(2, tensor_proto.wire(array))
+        pieces.append(tensor_proto.field(1, entry))
+    return b"".join(pieces)
+
+
+@lru_cache(1024)
+def _spec_wire(model: str, signature_name: str, version: int) -> bytes:
+    reply = predict_pb2.PredictResponse()
+    reply.model_spec.name = model
+    reply.model_spec.version.value = version
     reply.model_spec.signature_name = signature_name
     return bytes(reply.SerializeToString())
 
@@ -244,6 +296,10 @@ def _answer_of(outcome: Arrays | BaseException) -> Arrays:
 
 def _size(outputs: Arrays) -> int:
     return sum(array.nbytes for array in outputs.values())
+
+
+def _memory(inputs: Arrays) -> int:
+    return sum([array.nbytes * (_STRING_BYTES if array.dtype == object else 1) for array in inputs.values()])
 
 
 def _check_spec(request: Any, spec: Any) -> None:

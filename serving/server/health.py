@@ -23,6 +23,7 @@ _WHOLE = {
     "tensorflow.serving.PredictionService",
 }
 _LOOK_SECONDS = 0.5
+_MAX_WATCHERS = 2048  # at once, of which each look takes some microseconds
 
 _Request = protos.message("grpc.health.v1.HealthCheckRequest")
 _Response = protos.message("grpc.health.v1.HealthCheckResponse")
@@ -39,6 +40,7 @@ class Health:
     def __init__(self, names: Callable[[], Collection[str]], waiting: Callable[[], Collection[str]]) -> None:
         self._names = names
         self._waiting = waiting
+        self._watchers = 0
 
     def status(self, service: str) -> int:
         """A ServingStatus; SERVICE_UNKNOWN for a name that is neither a service nor a model."""
@@ -65,10 +67,20 @@ class Health:
 
     async def _watch(self, request: Any, context: Any) -> AsyncIterator[Any]:
         """Tells the status now and at each change, until the caller leaves."""
+        if self._watchers >= _MAX_WATCHERS:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{_MAX_WATCHERS} callers watch already; ask with Check")
+        self._watchers += 1
+        try:
+            async for status in self._changes(request.service):
+                yield _Response(status=status)
+        finally:
+            self._watchers -= 1
+
+    async def _changes(self, service: str) -> AsyncIterator[int]:
         told = None
         while True:
-            status = self.status(request.service)
+            status = self.status(service)
             if status != told:
-                yield _Response(status=status)
+                yield status
                 told = status
             await asyncio.sleep(_LOOK_SECONDS)

@@ -34,6 +34,7 @@ def examples(body: Mapping[str, Any]) -> np.ndarray:
         raise invalid("Expecting 'examples' value to be a list")
     if not given:
         raise invalid("'examples' value is an empty list")
+    classify_regress.check_count(len(given), len(context))
     return classify_regress.serialized([context + _serialized(example) for example in given])
 
 

@@ -7,13 +7,15 @@ import binascii
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import orjson
 
+from serving.server import json_text
 from serving.server.signature import DEFAULT_SIGNATURE, Signature, TensorSpec
 from serving.server.status import ApiError, cut, invalid
 
@@ -35,6 +37,7 @@ _NAMES = {str: "String", bool: "Boolean", int: "Number", float: "Number", list: 
 # What tells a bare word from one in a string.
 _TOKENS = re.compile(r'\\.|"|-?Inf(?:inity)?|-?NaN', re.DOTALL)
 _PYTHON_WORDS = {"Inf": "Infinity", "-Inf": "-Infinity", "-NaN": "NaN"}
+_MAYBE_OVER_64_BITS = re.compile(rb"\d{19}")
 _MAYBE_TOO_BIG = re.compile(r"[eE]\+?\d{2}|(?<!\d)\d{309}")
 
 
@@ -46,18 +49,21 @@ def parse_object(body: bytes) -> dict[str, Any]:
     """
     if not body.strip():
         raise invalid("JSON Parse error: The document is empty")
+    _check_containers(body)
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _parse_error("Invalid encoding in string.", error.start) from None
     try:
         value = _loads(text)
+        if isinstance(value, dict) and json_text.may_repeat(body, value):
+            _check_keys(text)
     except RecursionError:
-        raise invalid("JSON Parse error: nested too deeply") from None
+        raise _parse_error("nested too deeply", _bytes_before(text, json_text.deepest(text))) from None
     except json.JSONDecodeError as error:
-        raise _parse_error(f"{error.msg}.", len(text[: error.pos].encode())) from None
+        raise _parse_error(f"{error.msg}.", _bytes_before(text, error.pos)) from None
     except ValueError as error:  # a number that is too big
-        raise invalid(f"JSON Parse error: {error}") from None
+        raise _parse_error(f"{error}", _bytes_before(text, json_text.too_big(text))) from None
     if not isinstance(value, dict):
         raise invalid(f"JSON Value: {_shown(value)} is not an object; the request must be an object")
     return value
@@ -67,18 +73,36 @@ def parse_quickly(body: bytes) -> dict[str, Any]:
     """`parse_object` by a faster parser, where that takes the body.
 
     What it takes it reads alike, but for integers over 64 bits, which become floats: equal ones where a float is wanted, and
-    refused where an integer is. So what `inputs` refuses is to be read again by `parse_object`, for the exact words.
+    refused where an integer is. So what is refused is read again by `parse_object`, for the exact words; see `inputs_of`.
 
     Raises:
       ApiError: as of `parse_object`.
     """
-    if len(body) > _MAX_CONTAINERS and body.count(b"[") + body.count(b"{") > _MAX_CONTAINERS:
-        raise invalid(f"JSON Parse error: more than {_MAX_CONTAINERS} lists and objects; send tensors this large over gRPC")
+    _check_containers(body)
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
         return parse_object(body)
-    return value if isinstance(value, dict) else parse_object(body)
+    return value if isinstance(value, dict) and not json_text.may_repeat(body, value) else parse_object(body)
+
+
+def _check_containers(body: bytes) -> None:
+    if len(body) > _MAX_CONTAINERS and body.count(b"[") + body.count(b"{") > _MAX_CONTAINERS:
+        raise invalid(f"JSON Parse error: more than {_MAX_CONTAINERS} lists and objects; send tensors this large over gRPC")
+
+
+def _check_keys(text: str) -> None:
+    """Refuses an object that has a key twice, of which the real server would take one and others the other."""
+    top: list[tuple[str, Any]] = []
+
+    def keep(pairs: list[tuple[str, Any]]) -> None:  # called for the outermost object last
+        nonlocal top
+        top = pairs
+
+    _loads(text, keep)
+    keys = Counter(key for key, _ in top)
+    if repeated := [key for key in json_text.KEYS if keys[key] > 1]:
+        raise invalid(f"JSON Parse error: the key '{repeated[0]}' is given more than once")
 
 
 def signature_name(body: Mapping[str, Any]) -> str:
@@ -102,6 +126,20 @@ def inputs(body: Mapping[str, Any], signature: Signature) -> tuple[dict[str, np.
     if "instances" in body:
         return _from_rows(body["instances"], signature), True
     return _from_columns(body["inputs"], signature), False
+
+
+def inputs_of(content: Mapping[str, Any], signature: Signature, body: bytes) -> tuple[dict[str, np.ndarray], bool]:
+    """`inputs` of what `parse_quickly` made of a body.
+
+    Raises:
+      ApiError: as of `inputs`.
+    """
+    try:
+        return inputs(content, signature)
+    except ApiError:
+        if not _MAYBE_OVER_64_BITS.search(body):
+            raise
+    return inputs(parse_object(body), signature)
 
 
 def to_array(value: Any, dtype: str) -> np.ndarray:
@@ -130,17 +168,17 @@ def kind_name(value: Any) -> str:
     return _NAMES[type(value)]
 
 
-def _loads(text: str) -> Any:
+def _loads(text: str, pairs: Callable[[list[tuple[str, Any]]], None] | None = None) -> Any:
     # Looking for what could overflow is much quicker than a call for each number.
     parse_float = _finite if _MAYBE_TOO_BIG.search(text) else None
     try:
-        return json.loads(text, parse_float=parse_float)
+        return json.loads(text, parse_float=parse_float, object_pairs_hook=pairs)
     except json.JSONDecodeError as error:
         if not text.startswith(("Inf", "-Inf", "-NaN"), error.pos):
             raise
     python_text, shifts = _with_python_words(text)
     try:
-        return json.loads(python_text, parse_float=parse_float)
+        return json.loads(python_text, parse_float=parse_float, object_pairs_hook=pairs)
     except json.JSONDecodeError as error:
         shift = next((by for end, by in reversed(shifts) if end <= error.pos), 0)
         raise json.JSONDecodeError(error.msg, text, error.pos - shift) from None
@@ -168,8 +206,13 @@ def _finite(text: str) -> float:
     return value
 
 
-def _parse_error(message: str, offset: int) -> ApiError:
-    return invalid(f"JSON Parse error: {message} at offset: {offset}")
+def _bytes_before(text: str, place: int | None) -> int | None:
+    return None if place is None else len(text[:place].encode())
+
+
+def _parse_error(message: str, offset: int | None) -> ApiError:
+    where = "" if offset is None else f" at offset: {offset}"
+    return invalid(f"JSON Parse error: {message}{where}")
 
 
 def _from_columns(value: Any, signature: Signature) -> dict[str, np.ndarray]:
@@ -223,16 +266,29 @@ def _batch(values: list[Any], name: str, dtype: str) -> np.ndarray:
 
 def _first_wrong(values: list[Any], name: str, dtype: str) -> ApiError:
     """The error of the first element that cannot be read or has not the first one's shape."""
-    expected = None
-    for position, value in enumerate(values):
-        try:
-            shape = to_array(value, dtype).shape
-        except ApiError as error:
-            return _element_error(position, name, error.message)
-        expected = shape if expected is None else expected
-        if shape != expected:
-            return _element_error(position, name, f"expected shape {list(expected)} as the first element's, got {list(shape)}")
+    position, end = 0, len(values)  # it is among these; half of them at a time are read, as each by itself would take too long
+    while end - position > 1:
+        middle = (position + end) // 2
+        if _fit([values[0], *values[position:middle]], dtype):
+            position = middle
+        else:
+            end = middle
+    try:
+        shape = to_array(values[position], dtype).shape
+        expected = to_array(values[0], dtype).shape
+    except ApiError as error:
+        return _element_error(position, name, error.message)
+    if shape != expected:
+        return _element_error(position, name, f"expected shape {list(expected)} as the first element's, got {list(shape)}")
     return invalid(f"'instances' list [key: {name}] is nested too deeply")
+
+
+def _fit(values: list[Any], dtype: str) -> bool:
+    try:
+        to_array(values, dtype)
+    except ApiError:
+        return False
+    return True
 
 
 def _element_error(position: int, name: str | None, message: str) -> ApiError:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from serving.server import servable, warmup
+from serving.server import batching_parameters, servable, warmup
 from serving.server.config_file import ConfigFile
 from serving.server.flags import Flags
 from serving.server.manager import Manager
@@ -37,16 +37,25 @@ class ServedModels:
         )
         metrics.follow(self.manager.names)
         self._file: ConfigFile | None = None
+        if file := flags.model_config_file:
+            self._file = ConfigFile(file, self.manager.apply, flags.model_config_file_poll_wait_seconds)
+
+    def check(self) -> None:
+        """Reads the configuration file before anything slow is done.
+
+        Raises:
+          ConfigError: see `ConfigFile.check`.
+        """
+        if self._file:
+            self._file.check()
 
     def start(self) -> None:
         """Begins to look for versions, and at the configuration file.
 
         Raises:
-          ConfigError: that file is wrong and will not be looked at again.
+          ConfigError: see `ConfigFile.check`.
         """
-        if self._flags.model_config_file:
-            seconds = self._flags.model_config_file_poll_wait_seconds
-            self._file = ConfigFile(self._flags.model_config_file, self.manager.apply, seconds)
+        if self._file:
             self._file.start()
         elif self._flags.model_base_path:
             self.manager.apply({self._flags.model_name: Settings(self._flags.model_base_path)})
@@ -64,8 +73,13 @@ def loader(flags: Flags, metrics: Metrics) -> Load:
     options = _session_options(flags)
 
     def load(_: str, path: Path, version: int) -> Servable:
-        loaded = _timed(partial(metrics.loaded, path), servable.load, path, version, flags.saved_model_tags, options)
+        return _timed(partial(metrics.loaded, path), attempt, path, version)
+
+    def attempt(path: Path, version: int) -> Servable:
+        loaded = servable.load(path, version, flags.saved_model_tags, options)
         try:
+            if flags.enable_per_model_batching_parameters:
+                batching_parameters.of_version(path)  # read here, a wrong file fails the load and no request
             if flags.enable_model_warmup and (path / warmup.WARMUP_FILE).is_file():
                 iterations = flags.num_request_iterations_for_warmup
                 _timed(partial(metrics.warmed_up, path), warmup.warm_up, loaded, path, iterations)
@@ -101,5 +115,4 @@ def _session_options(flags: Flags) -> SessionOptions:
 
 
 def _loading(flags: Flags) -> Loading:
-    # The real server's 0 threads means its manager's own, which one broken version then holds up; here it is one of its own.
-    return Loading(max(1, flags.num_load_threads), flags.max_num_load_retries, flags.load_retry_interval_micros / 1e6)
+    return Loading(flags.num_load_threads, flags.max_num_load_retries, flags.load_retry_interval_micros / 1e6)

@@ -17,6 +17,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,10 +27,12 @@ from serving.server import model_config
 from serving.server.model import Model
 from serving.server.model_config import Settings
 from serving.server.servable import Servable
-from serving.server.status import ApiError
+from serving.server.status import ApiError, cut
 from serving.server.swapper import Load, Loading, Swapper
 from serving.server.transition import Transition
-from serving.server.versions import Version, VersionStatus, fingerprint
+from serving.server.versions import Version, VersionStatus, fingerprint, ignored
+
+_REMIND_SECONDS = 60  # between two words on a directory that is waited for
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +69,8 @@ class Manager:
         self._configured = False
         self._applying = threading.Lock()
         self._complaints: dict[tuple[str, Path], str] = {}
+        self._reminded: dict[tuple[str, Path], float] = {}
+        self._ignored: dict[tuple[str, Path], dict[str, str]] = {}
 
     def start(self) -> None:
         """Looks at the directories from now on, in a thread."""
@@ -115,7 +120,13 @@ class Manager:
           ApiError: INVALID_ARGUMENT for a wrong configuration, UNKNOWN if a new model does not load, FAILED_PRECONDITION for a
             label whose version is not available; everything is then as it was.
         """
-        self.apply(model_config.settings(config), await_new=True)
+        before = set(self.names())
+        models = model_config.settings(config)
+        self.apply(models, await_new=True)
+        added, removed = sorted(models.keys() - before), sorted(before - models.keys())
+        changes = [f"+{name}" for name in added] + [f"-{name}" for name in removed]
+        level = logging.WARNING if removed else logging.INFO
+        _log.log(level, "configuration replaced over gRPC: %s", cut(" ".join(changes)) or "the same models")
 
     def apply(self, models: Mapping[str, Settings], *, await_new: bool = False) -> None:
         """Replaces all models; see `reload`. A first configuration is taken as it is unless its models are awaited.
@@ -137,6 +148,7 @@ class Manager:
                     if self._configured or await_new:
                         self._decide(Transition(self._models, models, await_new, self._labels_for_unavailable))
                     for model in self._models.values():
+                        self._warn_of_loss(model, models.get(model.name))
                         model.settings = models.get(model.name)
                     self._configured = True
                 finally:
@@ -176,16 +188,19 @@ class Manager:
     def _look(self, model: Model, base_path: Path) -> None:
         hidden: dict[int, OSError] = {}
         try:
-            found = layout.versions(base_path, hidden.__setitem__)
+            found = layout.versions(base_path, hidden.__setitem__, half_copied=True)
             if not base_path.is_dir():  # asked last: an empty answer may be of a directory that has just gone
-                self._complain(model, base_path, f"no directory {base_path}")
+                self._await(model, base_path)
                 return
         except OSError as error:
             self._complain(model, base_path, _unreadable(base_path, error))
             return
-        problem = "" if found else f"no complete version in {base_path}"
-        self._complain(model, base_path, _unreadable(base_path, next(iter(hidden.values()))) if hidden else problem)
+        self._reminded.pop((model.name, base_path), None)
+        problem = _unreadable(base_path, next(iter(hidden.values()))) if hidden else _missing(model, base_path, found)
+        self._complain(model, base_path, problem)
         self._see(model, base_path, found, hidden.keys())
+        with suppress(OSError):  # it may have gone, which the next look will tell
+            self._tell_ignored(model, base_path, ignored(base_path, found, hidden.keys()))
 
     def _see(self, model: Model, base_path: Path, found: Collection[int], hidden: Collection[int]) -> None:
         with self._changed:
@@ -203,6 +218,27 @@ class Manager:
         self._complaints[model.name, base_path] = text
         if text and text != known:
             _log.warning("model %s: %s", model.name, text)
+
+    def _await(self, model: Model, base_path: Path) -> None:
+        """Logs that a directory is not there, and again each minute as long as no version of the model can answer."""
+        key, now = (model.name, base_path), self._clock()
+        if now >= self._reminded.get(key, -math.inf) + _REMIND_SECONDS and not model.available():
+            self._complaints.pop(key, None)
+        if key not in self._reminded or key not in self._complaints:
+            self._reminded[key] = now
+        self._complain(model, base_path, f"no directory {base_path}; it is waited for: a push makes it, if the path is right")
+
+    def _tell_ignored(self, model: Model, base_path: Path, reasons: dict[str, str]) -> None:
+        known = self._ignored.get((model.name, base_path), {})
+        self._ignored[model.name, base_path] = reasons
+        for name, reason in sorted(reasons.items()):
+            if known.get(name) != reason:
+                _log.warning("model %s: %s ignored: %s", model.name, base_path / name, reason)
+
+    def _warn_of_loss(self, model: Model, settings: Settings | None) -> None:
+        if model.would_lose_all(settings):
+            why = f"lists no version that is in {settings.base_path}" if settings else "does not have it"
+            _log.warning("model %s is no longer served: the configuration that is applied %s", model.name, why)
 
     def _decide(self, transition: Transition) -> None:
         self._changed.wait_for(lambda: self._swapper.stopped or transition.decided())
@@ -226,6 +262,15 @@ class Manager:
     def _release(self, model: Model, version: Version) -> None:
         with self._changed:
             self._swapper.release(model, version)
+
+
+def _missing(model: Model, base_path: Path, found: Collection[int]) -> str:
+    """What a directory should have and has not; empty if nothing."""
+    settings = [settings for settings in (model.settings, model.pending) if settings and settings.base_path == base_path]
+    listed = sorted({version for one in settings for version in one.policy.listed or ()}.difference(found))
+    if listed:
+        return cut("; ".join(f"version {version} is listed but not in {base_path}" for version in listed))
+    return "" if found else f"no complete version in {base_path}"
 
 
 def _unreadable(base_path: Path, error: OSError) -> str:

@@ -35,6 +35,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._names: Callable[[], Collection[str]] = tuple
         self._known_names: set[str] = set()
+        self._series: dict[tuple[Any, ...], Any] = {}
         self._lock = threading.Lock()
         self._paths: OrderedDict[str, set[tuple[MetricWrapperBase, tuple[str, ...]]]] = OrderedDict()
         self._requests = self._counter(_SERVING + "request_count", "Requests", "model_name", "status")
@@ -67,13 +68,13 @@ class Metrics:
           seconds: from the whole request to the answer.
         """
         name = self._known(model)
-        self._requests.labels(name, code).inc()
+        self._one(self._requests, name, code).inc()
         if code == "OK":
-            self._latency.labels(name, api, entrypoint).observe(seconds * 1e6)
+            self._one(self._latency, name, api, entrypoint).observe(seconds * 1e6)
 
     def ran(self, model: str, api: str, seconds: float) -> None:
         """Times TensorFlow's part of a request."""
-        self._runtime.labels(self._known(model), api, "TF1").observe(seconds * 1e6)
+        self._one(self._runtime, self._known(model), api, "TF1").observe(seconds * 1e6)
 
     def took_examples(self, model: str, count: int) -> None:
         """Counts the tf.Examples of a classify, regress or multi-inference request."""
@@ -136,6 +137,13 @@ class Metrics:
                 return ""
             self._known_names.add(model)
         return model
+
+    def _one(self, metric: Any, *labels: str) -> Any:
+        """`metric.labels(...)` of a series that is never removed, looked up without its lock."""
+        found = self._series.get((metric, labels))
+        if found is None:
+            found = self._series[metric, labels] = metric.labels(*labels)
+        return found
 
     def _of_path(self, path: str, metric: Any, *labels: str) -> Any:
         """A series about a version's directory; those of the directories that were not heard of for longest are dropped."""

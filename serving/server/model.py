@@ -63,6 +63,12 @@ class Model:
         failing = {version.number for version in self.versions.values() if version.failing and version.path.parent == base}
         return {base / str(number) for number in settings.policy.choose(self._found.get(base, ()), failing)}
 
+    def would_lose_all(self, settings: Settings | None) -> bool:
+        """Whether it answers now, and would not by other settings; those of a directory that was not looked at take nothing."""
+        if self.settings is None or not self.available():
+            return False
+        return settings is None or (settings.base_path in self._found and not self.chosen(settings))
+
     def available(self) -> list[Version]:
         """The versions that can answer, lowest first."""
         ready = [version for version in self.versions.values() if version.state == AVAILABLE]

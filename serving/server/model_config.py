@@ -75,7 +75,8 @@ def read(file: Path) -> bytes:
     """Returns the content of a configuration file, without waiting for the other end of a pipe.
 
     Raises:
-      ApiError: NOT_FOUND if it cannot be read, INVALID_ARGUMENT if it is no plain file or too large.
+      ApiError: NOT_FOUND if it is not there, UNAVAILABLE if it cannot be read, INVALID_ARGUMENT if it is no plain file or too
+        large.
     """
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -87,7 +88,8 @@ def read(file: Path) -> bytes:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise ApiError("NOT_FOUND", f"it cannot be read: {error.strerror or error}") from None
+        code = "NOT_FOUND" if isinstance(error, FileNotFoundError) else "UNAVAILABLE"
+        raise ApiError(code, f"it cannot be read: {error.strerror or error}") from None
     if len(text) > _MAX_FILE_BYTES:
         raise invalid(f"it is larger than {_MAX_FILE_BYTES} bytes")
     return text

@@ -59,12 +59,14 @@ class Ports:
         Raises:
           FedtfxError: a port cannot be listened on.
         """
+        if self._flags.port:  # told now, not after the seconds that gRPC takes
+            _listen(self._flags.host, self._flags.port, "--port").close()
         import uvloop
 
         self._loop = uvloop.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="ports", daemon=True).start()
         if self._flags.rest_api_port:
-            listening = _listen(self._flags.host, self._flags.rest_api_port)
+            listening = _listen(self._flags.host, self._flags.rest_api_port, "--rest_api_port")
             self._in_loop(self._open_rest(listening))
             _log.info(
                 "REST on %s://%s", "https" if self._tls else "http", _address(self._flags.host, self._flags.rest_api_port)
@@ -111,6 +113,7 @@ class Ports:
             access_log=False,
             lifespan="off",
             server_header=False,
+            proxy_headers=False,  # nothing here asks who the client is
             backlog=_BACKLOG,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=int(_STOP_SECONDS),
@@ -124,10 +127,11 @@ class Ports:
         from serving.server.grpc_service import Service, create_server
         from serving.server.health import Health
 
-        handlers = Service(self._manager, self._engine, self._metrics, self._admin_token).handlers()
+        size = self._flags.grpc_max_message_bytes
+        handlers = Service(self._manager, self._engine, self._metrics, self._admin_token, size).handlers()
         if self._flags.enable_grpc_healthcheck_service:
             handlers.append(Health(self._manager.names, self._manager.ready).handler())
-        server = create_server(handlers)
+        server = create_server(handlers, size)
         try:
             if self._tls:
                 server.add_secure_port(address, self._tls.grpc_credentials())
@@ -163,7 +167,7 @@ def _engine(flags: Flags, counted: metrics.Metrics) -> Engine:
     return Engine(Batcher(batch_threads, parameters, alone, counted.batched))
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, flag: str) -> socket.socket:
     address = _address(host, port)
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -172,7 +176,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.bind(place)
         listening.listen(_BACKLOG)
     except OSError as error:
-        raise FedtfxError(f"cannot listen on {address} (--rest_api_port): {error.strerror or error}.") from None
+        raise FedtfxError(
+            f"cannot listen on {address} ({flag}): {error.strerror or error}; end what listens there or give another port."
+        ) from None
     return listening
 
 

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from serving.server import classify_regress, json_answer, json_examples, json_request
-from serving.server.execution import Arrays, Engine
+from serving.server.execution import Arrays, Engine, Held
 from serving.server.manager import Manager
 from serving.server.metrics import CONTENT_TYPE, Metrics
 from serving.server.rest_body import Body, Budget
@@ -51,7 +51,7 @@ Receive = Callable[[], Any]
 Send = Callable[[Any], Any]
 
 
-@dataclass
+@dataclass(slots=True)
 class _Reply:
     text: str
     status: int = 200
@@ -59,7 +59,7 @@ class _Reply:
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Call:
     """One request: what it is counted as, and why it was ended before its answer."""
 
@@ -179,9 +179,9 @@ class Rest:
     async def _run(self, call: _Call, match: re.Match[str], headers: Any, receive: Receive) -> str:
         name, version, label = _target(match)
         call.model, call.api = name, match["verb"]
-        held = Body(headers, self._max_body_bytes, self._budget)
+        sent = Body(headers, self._max_body_bytes, self._budget)
         try:
-            body = await self._body(call, held, receive)
+            body = await self._body(call, sent, receive)
             if match["verb"] not in ("predict", *_METHODS):
                 raise invalid(f"Malformed request: POST {match.string}")
             parse = json_request.parse_quickly if match["verb"] == "predict" else json_request.parse_object
@@ -189,15 +189,17 @@ class Rest:
             signature_name = json_request.signature_name(content)
             typed = match["verb"] in _METHODS
             examples = await self._engine.convert(len(body), json_examples.examples, content) if typed else None
-            with self._manager.lease(name, version, label) as servable:
-                call.version = servable.version
+            if examples is not None:
+                sent.hold(max(0, classify_regress.size(examples) - len(body)))  # copies of the context
+            with Held(self._manager.lease(name, version, label)) as held:
+                call.version = held.servable.version
                 if examples is None:
-                    return await self._predict(call, servable, signature_name, content, body)
-                return await self._typed(call, servable, signature_name, examples)
+                    return await self._predict(call, held, signature_name, content, body)
+                return await self._typed(call, held, signature_name, examples)
         finally:
-            held.release()
+            sent.release()
 
-    async def _body(self, call: _Call, held: Body, receive: Receive) -> bytes:
+    async def _body(self, call: _Call, sent: Body, receive: Receive) -> bytes:
         late = asyncio.get_running_loop().call_later(self._read_seconds, call.end, _slow(self._read_seconds))
         try:
             more = True
@@ -205,34 +207,28 @@ class Rest:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ApiError("CANCELLED", "the client has gone")
-                more = held.add(message)
+                more = await sent.add(message)
         finally:
             late.cancel()
-        return held.content()
+        return sent.content()
 
-    async def _predict(
-        self, call: _Call, servable: Servable, signature_name: str, content: Mapping[str, Any], body: bytes
-    ) -> str:
-        signature, size = servable.signature(signature_name), len(body)
-        try:
-            inputs, row_format = await self._engine.convert(size, json_request.inputs, content, signature)
-        except ApiError:  # read once more, for the words of the exact parser
-            content = await self._engine.convert(size, json_request.parse_object, body)
-            inputs, row_format = await self._engine.convert(size, json_request.inputs, content, signature)
-        outputs = await self._outputs(call, servable, signature, inputs)
+    async def _predict(self, call: _Call, held: Held, signature_name: str, content: Mapping[str, Any], body: bytes) -> str:
+        signature, size = held.servable.signature(signature_name), len(body)
+        inputs, row_format = await self._engine.convert(size, json_request.inputs_of, content, signature, body)
+        outputs = await self._outputs(call, held, signature, inputs)
         return await self._engine.convert(_text_bytes(outputs), _written, outputs, row_format)
 
-    async def _typed(self, call: _Call, servable: Servable, signature_name: str, examples: np.ndarray) -> str:
+    async def _typed(self, call: _Call, held: Held, signature_name: str, examples: np.ndarray) -> str:
         """Classify or regress."""
-        method, signature = _METHODS[call.api], servable.signature(signature_name)
+        method, signature = _METHODS[call.api], held.servable.signature(signature_name)
         classify_regress.check(method, signature)
         self._metrics.took_examples(call.model, len(examples))
-        outputs = await self._outputs(call, servable, signature, {classify_regress.INPUTS: examples})
+        outputs = await self._outputs(call, held, signature, {classify_regress.INPUTS: examples})
         return await self._engine.convert(_text_bytes(outputs), json_examples.answer, method, outputs, len(examples))
 
-    async def _outputs(self, call: _Call, servable: Servable, signature: Signature, inputs: Arrays) -> Arrays:
+    async def _outputs(self, call: _Call, held: Held, signature: Signature, inputs: Arrays) -> Arrays:
         started = time.perf_counter()
-        outputs = await self._engine.predict(servable, signature, inputs)
+        outputs = await self._engine.predict(held, signature, inputs)
         self._metrics.ran(call.model, call.api.capitalize(), time.perf_counter() - started)
         return outputs
 

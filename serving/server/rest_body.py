@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from serving.server.status import ApiError, invalid
+
+_INFLATED_AT_ONCE = 1 << 18  # bytes, which take about a millisecond
 
 
 class Budget:
@@ -53,25 +56,44 @@ class Body:
         self._pieces: list[bytes] = []
         self._size = self._received = self._held = 0
 
-    def add(self, message: Mapping[str, Any]) -> bool:
-        """Takes an ASGI message `http.request` and tells whether more will come.
+    async def add(self, message: Mapping[str, Any]) -> bool:
+        """Takes an ASGI message `http.request` and tells whether more will come; lets others run while it inflates much.
 
         Raises:
           ApiError: the body is too large (HTTP 413), no room is left (429), or it is not gzip as it says (400).
         """
         raw = message.get("body", b"")
         self._received += len(raw)
-        try:
-            piece = self._inflate.decompress(raw, self._limit - self._size + 1) if self._inflate else raw
-        except zlib.error as error:
-            raise invalid(f"the body is not gzip as its Content-Encoding says: {error}") from None
+        inflate = self._inflate
+        if inflate is None:
+            self._keep(raw)
+            return bool(message.get("more_body"))
+        while True:
+            try:
+                piece = inflate.decompress(raw, _INFLATED_AT_ONCE)
+            except zlib.error as error:
+                raise invalid(f"the body is not gzip as its Content-Encoding says: {error}") from None
+            self._keep(piece)
+            raw = inflate.unconsumed_tail
+            if not raw and len(piece) < _INFLATED_AT_ONCE:
+                return bool(message.get("more_body"))
+            await asyncio.sleep(0)
+
+    def hold(self, size: int) -> None:
+        """Takes so many bytes more of the budget, for what has been made of the body.
+
+        Raises:
+          ApiError: RESOURCE_EXHAUSTED if there are not so many left.
+        """
+        self._budget.take(size)
+        self._held += size
+
+    def _keep(self, piece: bytes) -> None:
         self._size += len(piece)
         if max(self._size, self._received) > self._limit:
             raise _too_large(self._limit)
-        self._budget.take(len(piece))
-        self._held += len(piece)
+        self.hold(len(piece))
         self._pieces.append(piece)
-        return bool(message.get("more_body"))
 
     def content(self) -> bytes:
         """All of it.
@@ -88,6 +110,24 @@ class Body:
         self._pieces.clear()
         self._budget.give_back(self._held)
         self._held = 0
+
+
+def inflated(raw: bytes, limit: int) -> bytes:
+    """What a whole gzip stream holds.
+
+    Raises:
+      ApiError: RESOURCE_EXHAUSTED if that is more than `limit` bytes, INVALID_ARGUMENT if it is no such stream.
+    """
+    inflate = zlib.decompressobj(31)
+    try:
+        content = inflate.decompress(raw, limit + 1)
+    except zlib.error as error:
+        raise invalid(f"the message is not gzip as it begins: {error}") from None
+    if len(content) > limit:
+        raise _too_large(limit)
+    if not inflate.eof or inflate.unused_data:
+        raise invalid("the gzip message was cut off or has something after its end")
+    return content
 
 
 def _too_large(limit: int) -> ApiError:

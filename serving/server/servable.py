@@ -20,6 +20,7 @@ import numpy as np
 from serving.layout import SAVED_MODEL
 from serving.server.signature import Signature, TensorSpec
 from serving.server.status import CODE_NAMES, ApiError, invalid
+from serving.server.versions import check_files
 
 DEFAULT_TAGS = ("serve",)
 _HEADINGS = ("Graph execution error", "Detected at node", "<stack traces", "in user code", "[[{{node")
@@ -132,7 +133,7 @@ class Servable:
             fetch=[definition.outputs[name].name for name in names],
             run_options=self._run_options,
         )
-        # `make_callable` is the public way, but with inputs it does as much work in Python for each call as a small model needs.
+        # `make_callable`, the public way, does as much work in Python for each call as a small model needs.
         return self._session._make_callable_from_options(options)
 
     def _telling(self, text: str) -> str:
@@ -160,6 +161,7 @@ def load(
       ApiError: it cannot be loaded.
     """
     place = Path(path)
+    check_files(place)
     definitions = _signature_defs(place, set(tags))
     signatures = {name: _signature(name, definitions[name]) for name in sorted(definitions) if _callable_one(definitions[name])}
     if not signatures:

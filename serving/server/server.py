@@ -29,6 +29,7 @@ class Server:
     def __init__(self, flags: Flags) -> None:
         metrics = Metrics()
         self._models = ServedModels(flags, metrics)
+        self._models.check()
         self._ports = Ports(flags, self._models.manager, metrics)
 
     def start(self) -> None:

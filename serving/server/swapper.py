@@ -7,6 +7,7 @@ import logging
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from serving.server import memory
 from serving.server.model import Model
 from serving.server.servable import Servable
 from serving.server.status import ApiError
-from serving.server.versions import END, LOADING, UNLOADING, Fingerprint, Version, check_files, fingerprint
+from serving.server.versions import END, LOADING, UNLOADING, Fingerprint, Version, fingerprint
 
 _log = logging.getLogger(__name__)
 
+_LOADS_OF_A_MODEL = 2  # at once
 Load = Callable[[str, Path, int], Servable]  # model, directory, version; raises ApiError
 
 
@@ -28,12 +30,13 @@ class Loading:
     """How versions are loaded.
 
     Attributes:
-      threads: that do it.
+      threads: that do it, for all models; 0 is two for each model. A load that hangs, on a disk that is gone or in an endless
+        warm-up, then holds up no other model, nor this one's next version.
       max_retries: after a version's first load that failed.
       retry_seconds: between two of those.
     """
 
-    threads: int = 1
+    threads: int = 0
     max_retries: int = 5
     retry_seconds: float = 60.0
 
@@ -56,7 +59,8 @@ class Swapper:
         self._serves = serves
         self._clock = clock
         self._live: dict[str, int] = {}
-        self._loaders = ThreadPoolExecutor(loading.threads, thread_name_prefix="load")
+        self._loaders = ThreadPoolExecutor(loading.threads, thread_name_prefix="load") if loading.threads else None
+        self._under_way: Counter[str] = Counter()  # loads, by model
         self._unloader = ThreadPoolExecutor(1, thread_name_prefix="unload")
 
     def stop(self) -> None:
@@ -64,7 +68,8 @@ class Swapper:
         with self.changed:
             self.stopped = True
             self.changed.notify_all()
-        self._loaders.shutdown(wait=False, cancel_futures=True)
+        if self._loaders:
+            self._loaders.shutdown(wait=False, cancel_futures=True)
         self._unloader.shutdown(wait=False, cancel_futures=True)
 
     def reconcile(self, model: Model) -> None:
@@ -74,11 +79,26 @@ class Swapper:
                 version.state = UNLOADING
                 self._unload_if_free(model, version)
             for version in model.due(self._clock()):
-                version.busy = True
-                self._loaders.submit(self._load, model, version)
+                self._begin(model, version)
             model.drop_unwanted()
         self._tell(model)
         self.changed.notify_all()
+
+    def _begin(self, model: Model, version: Version) -> None:
+        """Begins a load, if the model has not as many under way as it may; whichever ends then begins this one."""
+        if self._loaders:
+            version.busy = True
+            self._loaders.submit(self._load, model, version)
+        elif self._under_way[model.name] < _LOADS_OF_A_MODEL:
+            version.busy = True
+            self._under_way[model.name] += 1
+            threading.Thread(target=self._load, args=(model, version), name=f"load-{model.name}", daemon=True).start()
+
+    def _ended(self, model: Model, version: Version) -> None:
+        version.busy = False
+        self._under_way[model.name] -= 1
+        if self._under_way[model.name] <= 0:
+            del self._under_way[model.name]
 
     def release(self, model: Model, version: Version) -> None:
         """A request is done with a version. The caller holds the lock."""
@@ -97,7 +117,7 @@ class Swapper:
     def _load(self, model: Model, version: Version) -> None:
         with self.changed:
             if version.path not in model.wanted():
-                version.busy = False
+                self._ended(model, version)
                 self.reconcile(model)
                 return
             version.state = LOADING
@@ -105,7 +125,7 @@ class Swapper:
         loaded = self._attempt(model, version)
         seconds = time.monotonic() - started
         with self.changed:
-            version.busy = False
+            self._ended(model, version)
             if isinstance(loaded, ApiError):
                 self._fail(model, version, loaded, files)
             else:
@@ -115,7 +135,6 @@ class Swapper:
 
     def _attempt(self, model: Model, version: Version) -> Servable | ApiError:
         try:
-            check_files(version.path)
             return self._load_version(model.name, version.path, version.number)
         except ApiError as error:
             return error

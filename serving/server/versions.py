@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 START, LOADING, AVAILABLE, UNLOADING, END = "START", "LOADING", "AVAILABLE", "UNLOADING", "END"
 _MAX_ENTRIES = 10_000
+_MAX_IGNORED = 20
+_NUMBER, _CANONICAL = re.compile(r"[+-]?[0-9]{1,40}"), re.compile(r"0|[1-9][0-9]*")
+_LAST_VERSION = 2**63 - 1
 _MAX_GRAPH_BYTES = 2**31 - 1  # what protobuf can hold
 _VARIABLES = os.path.join("variables", "variables.index")
 
@@ -113,6 +117,34 @@ def fingerprint(path: Path) -> Fingerprint:
         if len(found) > _MAX_ENTRIES:
             break
     return frozenset(found)
+
+
+def ignored(base_path: Path, found: Collection[int], hidden: Collection[int]) -> dict[str, str]:
+    """Why entries that the real server would take for versions are none here: name -> reason, of at most a few.
+
+    Args:
+      base_path: a model's directory.
+      found: the versions in it.
+      hidden: those that could not be looked at.
+    """
+    known, reasons = {str(number) for number in (*found, *hidden)}, {}
+    with os.scandir(base_path) as entries:
+        for entry in entries:
+            if _NUMBER.fullmatch(entry.name) and entry.name not in known:
+                reasons[entry.name] = _no_version(entry)
+            if len(reasons) >= _MAX_IGNORED:
+                break
+    return reasons
+
+
+def _no_version(entry: os.DirEntry[str]) -> str:
+    if not _CANONICAL.fullmatch(entry.name) or int(entry.name) > _LAST_VERSION:
+        return "a version's name is a plain number without sign and leading zeros, up to 9223372036854775807"
+    if entry.is_symlink():
+        return "a version must not be a symbolic link"
+    if not entry.is_dir():
+        return "a version is a directory"
+    return f"it has no {SAVED_MODEL}, or a link in its place"
 
 
 def check_files(path: Path) -> None:

@@ -14,6 +14,7 @@ from serving.server.status import ApiError
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _MAX_RECORDS = 1000
+_HEADER_BYTES, _FOOTER_BYTES = 12, 4  # of a TFRecord
 
 
 def warm_up(servable: Servable, path: Path, iterations: int = 1) -> int:
@@ -30,6 +31,7 @@ def warm_up(servable: Servable, path: Path, iterations: int = 1) -> int:
     from tensorflow_serving.apis import prediction_log_pb2
 
     count = 0
+    _check_whole(file)
     try:
         for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
             if count >= _MAX_RECORDS:
@@ -40,6 +42,23 @@ def warm_up(servable: Servable, path: Path, iterations: int = 1) -> int:
         told = str(error).replace(str(path), "the version's directory")
         raise ApiError("DATA_LOSS", f"cannot read the warm-up requests: {told}") from None
     return count
+
+
+def _check_whole(file: Path) -> None:
+    """Refuses a file that ends within a record, which TensorFlow's reader may take for its end.
+
+    A record is 8 bytes of length, 4 of checksum, the data and 4 of checksum.
+    https://github.com/tensorflow/tensorflow/blob/v2.15.1/tensorflow/core/lib/io/record_writer.h
+    """
+    size, place = file.stat().st_size, 0
+    with file.open("rb") as content:
+        for _ in range(_MAX_RECORDS + 1):
+            if place >= size:
+                break
+            content.seek(place)
+            place += _HEADER_BYTES + int.from_bytes(content.read(_HEADER_BYTES)[:8], "little") + _FOOTER_BYTES
+    if place > size:
+        raise ApiError("DATA_LOSS", f"cannot read the warm-up requests: the file ends after {size} bytes, within a record")
 
 
 def _replay(servable: Servable, log: Any, number: int, iterations: int) -> None:

@@ -70,7 +70,7 @@ def test_printed_config_loads_again_as_the_same_config(runner, tmp_path):
         (["--config", "nowhere.yaml"], r"error: .*nowhere\.yaml.*"),
         (["--json", "{tmp}/nowhere/result.json"], r"error: --json: cannot write .*/nowhere/result\.json \(No such file .*"),
         (["--pipeline-root", "{tmp}/file"], r"error: --pipeline-root: expected a folder, but .*/file is a file; .*"),
-        (["--model-server", "localhost"], r"error: --model-server: expected HOST:PORT .*, got 'localhost'\."),
+        (["--model-server", "localhost"], r"error: --model-server: expected a model server's address, .*; got 'localhost'\."),
         (["--serving-root", "{tmp}/file/models"], r"error: --serving-root: expected a folder, but .*/file is a file; .*"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import os
 import shutil
@@ -112,7 +113,9 @@ def test_published_version_holds_the_source_bytes(tmp_path, model_dir):
     source = saved_model(tmp_path / "model")
     published = layout.publish(source, model_dir, expected_digest=tree_digest(source), now=lambda: 1700000000.9)
     version = 1700000000
-    assert published == layout.Published(version, str(model_dir / str(version)), tree_digest(source), pushed=True, live=version)
+    newest = hashlib.sha256((model_dir.parent / "audit.jsonl").read_bytes().splitlines()[-1]).hexdigest()
+    assert published == layout.Published(version, str(model_dir / str(version)), tree_digest(source), True, version, newest)
+    assert layout.publish(source, model_dir).audit_digest == newest
     assert tree_digest(published.path) == published.digest
     assert (Path(published.path) / "assets").is_dir()
     assert layout.versions(model_dir) == [1700000000]

@@ -34,7 +34,9 @@ def test_difference_is_told(expected, answer, told):
     assert expected.missing(answer) == told
 
 
-@pytest.mark.parametrize("address", ["localhost:8500", "10.0.0.1:1", "[::1]:65535", "model-server.models.svc:8500"])
+@pytest.mark.parametrize(
+    "address", ["localhost:8500", "10.0.0.1:1", "[::1]:65535", "model-server.models.svc:8500", "grpcs://a:1"]
+)
 def test_addresses(address):
     servers.check_addresses("--server", [address])
 
@@ -43,7 +45,7 @@ def test_addresses(address):
     "address", ["", "localhost", ":8500", "localhost:0", "localhost:65536", "http://a:1", "::1:8500", "a b:1"]
 )
 def test_what_is_no_address_is_refused(address):
-    with pytest.raises(ConfigError, match="--server: expected HOST:PORT"):
+    with pytest.raises(ConfigError, match="--server: expected a model server's address"):
         servers.check_addresses("--server", [address])
 
 

@@ -3,15 +3,22 @@
 const $ = (id) => document.getElementById(id);
 let asking = null; // the request under way, which a newer one replaces
 
+const RETRY_SECONDS = 5;
+
 async function start() {
   try {
     const reply = await fetch("v1/model");
     const model = await reply.json();
     if (!reply.ok) throw new Error(model.error);
+    $("waiting").hidden = true;
     offer(model);
   } catch (error) {
-    $("model").replaceChildren(chip("not reached"));
-    fail(error.message);
+    const why = error instanceof TypeError ? "the service cannot be reached" : error.message;
+    $("model").replaceChildren(chip("not connected"));
+    const note = `No model yet: ${why}. This page tries again every ${RETRY_SECONDS} seconds.`;
+    if ($("waiting").textContent !== note) $("waiting").textContent = note; // said once, not every time
+    $("waiting").hidden = false;
+    setTimeout(start, 1000 * RETRY_SECONDS);
   }
 }
 

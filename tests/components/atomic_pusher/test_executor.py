@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from datetime import datetime, timedelta, timezone
@@ -249,6 +250,24 @@ def test_model_is_not_pushed_over_another_than_it_was_judged_beside(push, change
     pushed = push.run()
     assert (pushed.get_int_custom_property("pushed"), layout.versions(push.model_dir)) == (0, before)
     assert "what is served has changed since model 7 was judged" in pushed.get_string_custom_property("reason")
+
+
+def test_model_is_pushed_beside_a_lost_version_only_if_it_was_judged_beside_that(push):
+    push.another(1).run()
+    lost = layout.live_version(push.model_dir)
+    models_config.put(push.model_dir.parent, "digits", models_config.Held((lost,)))
+    shutil.rmtree(push.model_dir / str(lost))
+    reason = push.run().get_string_custom_property("reason")
+    assert f"expected nothing, got version {lost}" in reason
+    push.decide()
+    assert push.run().get_int_custom_property("pushed") == 1
+
+
+def test_pushed_model_holds_the_digest_of_the_newest_line_of_the_log(push):
+    for _ in range(2):  # the second time it is there already
+        newest = push.run().get_string_custom_property("audit_digest")
+        line = (push.model_dir.parent / "audit.jsonl").read_bytes().splitlines()[-1]
+        assert newest == hashlib.sha256(line).hexdigest()
 
 
 def test_first_model_is_not_pushed_over_one_that_came_first(push):

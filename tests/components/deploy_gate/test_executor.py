@@ -15,6 +15,7 @@ from tfx.types import standard_artifacts
 from components import evidence
 from components.federated_evaluator.picture import draw
 from lineage.digests import tree_digest
+from serving import layout, models_config
 
 JUDGED = ("serving_report", "evaluation", "paired_scores", "client_metrics")
 NODES = dict(zip(JUDGED, ("ServingCheck", "Evaluator", "PairedEvaluator", "FederatedEvaluator"), strict=True))
@@ -214,6 +215,29 @@ def test_serving_directory_wiped_since_the_run_began_is_no_first_deploy_without_
     bench.settings["first_deploy"] = "allow"
     shutil.rmtree(bench.model_dir)
     assert failed(bench.decide()[0]) == ["evaluation/change/SparseCategoricalAccuracy"]
+
+
+def held_and_lost(model_dir):
+    models_config.put(model_dir.parent, model_dir.name, models_config.Held((1,)))
+    shutil.rmtree(model_dir)
+
+
+def followed_and_lost(model_dir):
+    layout.settle(model_dir)
+    shutil.rmtree(model_dir)
+    model_dir.mkdir()
+    layout.settle(model_dir)  # writes down that it is missing
+
+
+@pytest.mark.parametrize("lose", [held_and_lost, followed_and_lost])
+def test_version_that_should_be_live_and_is_gone_from_the_disk_is_no_first_deploy(bench, lose):
+    lose(bench.model_dir)
+    bench.served = None
+    bench.settings["first_deploy"] = "allow"
+    decision, _, _ = bench.decide()
+    assert failed(decision) == ["evaluation/change/SparseCategoricalAccuracy"]
+    assert decision["served"] == {"version": 1, "digest": "", "same_as_model": False}
+    assert check_of(decision, "first-deploy")[1] == "version 1, whose files cannot be read"
 
 
 def test_served_model_altered_after_it_was_measured_fails_the_findings_beside_it(bench):

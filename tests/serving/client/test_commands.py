@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -91,7 +92,9 @@ def test_the_files_answer_as_the_server_does(ask, asked, picture) -> None:
         (["--text", "a", "--json", "1"], "not allowed with"),
         ([], "one of the arguments"),
         (["--text", "a", "--version", "1", "--label", "x"], "not allowed with"),
-        (["--text", "a", "--in_flight", "0"], "from 1 on"),
+        (["--text", "a", "--in_flight", "0"], "argument --in_flight: expected a number from 1 on, got '0'"),
+        (["--text", "a", "--top", "x"], "argument --top: expected a number from 1 on, got 'x'"),
+        (["--image", "a.png", "--image_size", "8"], "expected width and height such as 28x28"),
         (["--row", "a"], "expected key=value"),
         (["--jsonl", "missing"], "No such file"),
         (["--watch", "missing"], "no such directory"),
@@ -101,6 +104,64 @@ def test_wrong_arguments_are_one_line_and_exit_code_2(ask, arguments, said: str)
     code, out, err = ask(*arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert said in err
+
+
+def test_messages_say_each_thing_once_and_with_the_remedy_that_fits(ask, tmp_path) -> None:
+    missing = tmp_path / "missing.png"
+    assert ask("--image", str(missing))[2] == (
+        f"error: {missing}: cannot be read: No such file or directory; give a picture file.\n"
+    )
+    said = ask("--json", "{bad")[2]
+    assert "give a sample as" in said
+    assert "a line" not in said
+
+
+def test_a_picture_of_another_size_is_refused_with_the_remedy_which_then_works(ask, picture, tmp_path) -> None:
+    large = tmp_path / "large.jpg"
+    large.write_bytes(picture(250, (300, 200), "JPEG", "RGB"))
+    (tmp_path / "none.jpg").write_bytes(b"no picture")
+    code, _, err = ask("--image", str(large))
+    assert (code, err.count("\n")) == (1, 1)
+    assert "pictures are sent as they are; give --image_size WxH" in err
+    code, out, err = ask("--image", str(large), str(tmp_path / "none.jpg"), "--image_size", "8x8", "--image_mode", "grey")
+    assert (code, out.splitlines()[1].split()[0]) == (1, "hell")
+    assert "this is no picture that is read here" in err
+
+
+def test_a_label_that_is_not_there_is_told_with_the_command_that_lists_them(ask, asked) -> None:
+    for server in (asked.grpc, asked.rest):
+        assert (
+            "`python -m serving status` tells which models, versions and labels"
+            in ask("--text", "a", "--label", "stabel", server=server)[2]
+        )
+
+
+def test_a_port_of_the_other_kind_is_told(ask, asked) -> None:
+    rest, grpc = (address.rpartition("/")[2] for address in (asked.rest, asked.grpc))
+    assert "this looks like the REST port; gRPC is usually on port 8500" in ask("--text", "a", server=rest)[2]
+    assert "this looks like the gRPC port; REST is usually on port 8501" in ask("--text", "a", server=f"http://{grpc}")[2]
+
+
+def test_host_and_port_alone_are_grpc(ask, asked, picture) -> None:
+    code, out, _ = ask("--json", sample(picture(255)), server=asked.grpc.removeprefix("grpc://"))
+    assert (code, out.splitlines()[1].split()[0]) == (0, "hell")
+
+
+def test_grpc_writes_nothing_of_its_own_unless_it_is_asked_to(asked, monkeypatch) -> None:
+    monkeypatch.delenv("GRPC_VERBOSITY", raising=False)
+    with command(asked, "--row", "a=b", "--signature", "nothing") as process:
+        assert process.stderr.read().count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["predict", "gateway"])
+def test_every_flag_is_told_in_words_with_its_default(name: str, capsys) -> None:
+    needed = {"help", "server", "model_name", "image", "watch", "text", "row", "json", "jsonl"}
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    flags = [" ".join(flag.split()) for flag in re.split(r"\n  (?=-)", capsys.readouterr().out)[1:]]
+    assert [flag for flag in flags if not re.search("[a-z]{2,} [a-z]{2,}", flag)] == []
+    told = {re.search(r"--(\w+)", flag)[1]: flag.endswith(")") for flag in flags}
+    assert [flag for flag, default in told.items() if not default and flag not in needed] == []
 
 
 def test_what_could_move_the_terminal_is_not_printed(ask, tmp_path) -> None:

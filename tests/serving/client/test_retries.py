@@ -63,6 +63,7 @@ def test_a_server_that_is_not_there_is_unavailable_within_the_timeout(scheme: st
     with connect(address, timeout=1, retries=1, seed=1) as client, pytest.raises(RequestError, match="UNAVAILABLE") as raised:
         client.status("m")
     assert raised.value.transient
+    assert "nothing listens there; start the model server or correct host and port" in str(raised.value)
     assert time.monotonic() - started < 3
 
 

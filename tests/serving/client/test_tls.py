@@ -51,6 +51,15 @@ class Status(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
+def plain_port():
+    """A server that speaks HTTP without encryption."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Status) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
 def rest(files: Path):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files / "certificate.pem", files / "key.pem")
@@ -87,6 +96,17 @@ def test_a_certificate_that_nobody_trusts_is_refused_at_once(request, kind: str)
     with connect(request.getfixturevalue(kind), timeout=5) as client, pytest.raises(RequestError) as raised:
         client.status("m")
     assert (raised.value.code, raised.value.transient) == ("UNAVAILABLE", False)
+    assert str(raised.value).endswith("the server's certificate is not trusted; give --ca_file with its authority's PEM file.")
+
+
+@pytest.mark.parametrize(("kind", "plain"), [("rest", "http"), ("encrypted", "grpc")])
+def test_a_server_without_encryption_asked_with_it_and_the_reverse_are_told(request, plain_port, kind: str, plain: str) -> None:
+    port = request.getfixturevalue(kind).rpartition(":")[2]
+    with connect(f"{plain}://127.0.0.1:{port}", timeout=5, retries=0) as client, pytest.raises(RequestError, match="wants TLS"):
+        client.status("m")
+    with connect(f"{plain}s://127.0.0.1:{plain_port}", timeout=5) as client, pytest.raises(RequestError) as raised:
+        client.status("m")
+    assert "does not speak TLS on this port" in str(raised.value)
 
 
 @pytest.mark.parametrize("address", ["grpcs://127.0.0.1:1", "https://127.0.0.1:1"])

@@ -32,7 +32,7 @@ class Running:
         limit.start()
         for line in self.process.stderr:
             self.log.append(line)
-            if "AVAILABLE" in line or " ERROR " in line:
+            if "AVAILABLE" in line or " ERROR " in line or " waiting for " in line:
                 break
         else:
             self.process.wait()

@@ -12,6 +12,7 @@ import yaml
 from tests.serving.deploy.manifests import DEPLOY
 
 COUNT = ":tensorflow:serving:request_count"
+LOADS = ":tensorflow:cc:saved_model:load_attempt_count"
 # Per minute: `dead` only ever fails, a third of `broken` does, `misused` is asked wrongly by half of its callers.
 SERIES = {
     f'{COUNT}{{model_name="dead",status="NOT_FOUND"}}': "0+60x20",
@@ -19,11 +20,15 @@ SERIES = {
     f'{COUNT}{{model_name="broken",status="INTERNAL"}}': "0+30x20",
     f'{COUNT}{{model_name="misused",status="OK"}}': "0+60x20",
     f'{COUNT}{{model_name="misused",status="INVALID_ARGUMENT"}}': "0+60x20",
+    f'{LOADS}{{model_path="/m/a/1",status="fail",instance="two:8501"}}': "_x10 1x10",  # in the middle, and once
+    f'{LOADS}{{model_path="/m/a/2",status="fail",instance="two:8501"}}': "1x20",  # long ago
+    f'{LOADS}{{model_path="/m/a/3",status="success",instance="two:8501"}}': "_x10 1x10",
     'up{job="model-server",instance="one:8501"}': "0x20",
     'up{job="model-server",instance="two:8501"}': "1x20",
 }
 FIRING = {
     "NoAvailableVersion": {"severity": "critical", "model_name": "dead"},
+    "VersionFailsToLoad": {"severity": "warning", "model_path": "/m/a/1", "instance": "two:8501"},
     "ErrorShare": {"severity": "warning", "model_name": "broken"},
     "ModelServerDown": {"severity": "critical", "job": "model-server", "instance": "one:8501"},
 }

@@ -106,5 +106,5 @@ def test_prometheus_asks_services_there_are_for_rules_that_are_mounted(project) 
 def test_every_alert_says_what_to_do() -> None:
     (rules,) = documents((COMPOSE.parent.parent / "config" / "alerts.yaml").read_text(encoding="utf-8"))
     alerts = [rule for group in rules["groups"] for rule in group["rules"]]
-    assert [alert["alert"] for alert in alerts] == ["ModelServerDown", "NoAvailableVersion", "ErrorShare"]
+    assert [alert["alert"] for alert in alerts] == ["ModelServerDown", "NoAvailableVersion", "VersionFailsToLoad", "ErrorShare"]
     assert all(alert["annotations"]["summary"] and alert["labels"]["severity"] and alert["for"] for alert in alerts)

@@ -31,6 +31,11 @@ def test_its_bases_are_pinned_and_it_runs_as_nobody_special() -> None:
     assert int(re.findall(r"^USER (\d+):\d+$", DOCKERFILE, re.MULTILINE)[-1]) > 0
 
 
+def test_memory_of_decoded_pictures_goes_back_to_the_system() -> None:
+    """The limits in the manifests were measured with these."""
+    assert "MALLOC_MMAP_THRESHOLD_=262144 MALLOC_ARENA_MAX=2" in DOCKERFILE
+
+
 def test_it_installs_the_lock_with_hashes_and_the_lock_is_light() -> None:
     assert re.search(rf"--require-hashes.*-r \S+/{LOCK.name}$", DOCKERFILE.replace("\\\n", " "), re.MULTILINE)
     text = LOCK.read_text(encoding="utf-8")

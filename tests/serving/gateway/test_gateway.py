@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,6 +17,9 @@ import portpicker
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
+
+
+JSON = {"Content-Type": "application/json"}
 
 
 def ask(url: str, **how) -> httpx.Response:
@@ -71,6 +76,7 @@ def test_texts_and_rows_are_answered_by_models_that_take_them(run_gateway) -> No
         ({"content": bytes(300_000), "headers": {"Content-Type": "image/png"}}, 413, "more than 200000 bytes"),
         ({"content": iter([bytes(150_000)] * 2), "headers": {"Content-Type": "image/png"}}, 413, "more than 200000 bytes"),
         ({"content": b"--x--", "headers": {"Content-Type": "multipart/form-data; boundary=x"}}, 400, "exactly one field"),
+        ({"content": b"--x--", "headers": {"Content-Type": "multipart/form-data" + ";a" * 30_000}}, 400, "300 characters"),
     ],
 )
 def test_what_cannot_be_answered_says_why_with_the_right_status(pictures: str, how, status: int, said: str) -> None:
@@ -83,6 +89,11 @@ def test_a_picture_of_a_size_that_the_model_does_not_take_is_422_and_says_what_s
     reply = ask(run_gateway("brightness"), content=picture(250, (100, 100)), headers={"Content-Type": "image/png"})
     assert reply.status_code == 422
     assert "start the gateway with --image_size" in error(reply)
+
+
+def test_json_that_would_fill_the_memory_is_413(run_gateway) -> None:
+    reply = ask(run_gateway("fish"), content=b'{"row": {"a": [' + b"[]," * 700_000 + b"[]]}}", headers=JSON)
+    assert (reply.status_code, error(reply)) == (413, "the JSON has more than 2000000 bytes; send fewer rows at once")
 
 
 def test_a_row_that_the_model_does_not_take_is_422(run_gateway) -> None:
@@ -136,16 +147,43 @@ def test_probes_tell_a_living_gateway_from_a_ready_one(run_gateway, pictures: st
     assert ask(unknown, json={"text": "a"}).status_code == 502
 
 
-def test_requests_above_the_limit_are_refused(run_gateway, picture) -> None:
-    url = run_gateway("brightness", "--max_concurrency=1", "--timeout=5")
+def test_requests_above_the_limit_are_refused(run_gateway) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as pool:  # a model server that never answers
+        server = f"grpc://127.0.0.1:{silent.getsockname()[1]}"
+        url = run_gateway("brightness", "--max_concurrency=1", "--timeout=2", server=server)
+        first = pool.submit(ask, url, json={"text": "a"})
+        while "gateway_requests_in_flight 1.0" not in httpx.get(f"{url}/metrics").text:
+            assert not first.done()
+        assert ask(url, json={"text": "a"}).status_code == 503
+        assert first.result().status_code in (503, 504)
+
+
+HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\nContent-Length: 100\r\n\r\nhalf"
+
+
+def test_senders_who_send_nothing_take_nobodys_place(run_gateway, picture) -> None:
+    url = run_gateway("brightness", "--image_size=8x8", "--max_concurrency=1", "--max_connections=8")
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port))) as slow:
-        slow.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\nContent-Length: 100\r\n\r\nhalf")
-        busy = threading.Event()
-        while not busy.is_set():  # until the slow request's head has been read
-            if "gateway_requests_in_flight 1.0" in httpx.get(f"{url}/metrics").text:
-                busy.set()
-        assert ask(url, content=picture(0), headers={"Content-Type": "image/png"}).status_code == 503
+    with ExitStack() as open_ones:
+        for _ in range(4):
+            open_ones.enter_context(socket.create_connection((host, int(port)))).sendall(HEAD)
+        answered = httpx.get(f"{url}/metrics", timeout=10)
+        assert "gateway_requests_in_flight 0.0" in answered.text
+        reply = ask(url, content=picture(0), headers={"Content-Type": "image/png"})
+        assert (reply.status_code, error(reply)) == (503, "4 requests are arriving; try again later")
+        open_ones.pop_all().close()
+    assert ask(url, content=picture(0), headers={"Content-Type": "image/png"}).status_code == 200
+
+
+def test_endless_headers_and_too_many_connections_are_refused(run_gateway) -> None:
+    url = run_gateway("brightness", "--image_size=8x8", "--max_concurrency=1", "--max_connections=8")
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as endless:
+        endless.sendall(b"GET / HTTP/1.1\r\n" + (b"a: " + b"b" * 1000 + b"\r\n") * 70)
+        assert b" 431 " in endless.recv(100)
+    with ExitStack() as open_ones:
+        many = [open_ones.enter_context(socket.create_connection((host, int(port)))) for _ in range(9)]
+        assert b" 503 " in many[-1].recv(100)
 
 
 def test_metrics_count_by_route_status_and_version(pictures: str, picture) -> None:

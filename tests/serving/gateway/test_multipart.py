@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import httpx
 import pytest
 from hypothesis import given, settings
@@ -30,13 +32,31 @@ def test_what_a_client_library_writes_is_read(contents: dict[str, bytes]) -> Non
         (b'--xyz\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n' * 30 + b"--xyz--", KIND),
         (b"--xyz\r\nX: " + b"a" * 10000 + b'\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--xyz--', KIND),
         (b"--xyz--", "multipart/form-data"),
+        (b"--xyz\r\nX: " + b"a" * 1024 + b'\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--xyz--', KIND),
         (b"--xyz--", "multipart/form-data; boundary=" + "a" * 71),
+        (b"--xyz--", KIND + "; a=" + "b" * 300),
     ],
 )
 def test_what_is_no_form_is_refused(body: bytes, kind: str) -> None:
     with pytest.raises(Refusal) as raised:
         parts(body, kind)
     assert raised.value.status == 400
+
+
+@pytest.mark.parametrize("header", [";a" * 100_000, ';a="' * 50_000, ";a=b" * 50_000, '; "' * 50_000])
+def test_head_of_any_length_is_refused_in_no_time(header: str) -> None:
+    body = b"--xyz\r\nContent-Disposition: form-data" + header.encode() + b"\r\n\r\n1\r\n--xyz--"
+    began = time.process_time()
+    for arguments in ((body, KIND), (b"--xyz--", "multipart/form-data" + header)):
+        with pytest.raises(Refusal):
+            parts(*arguments)
+    assert time.process_time() - began < 0.1
+
+
+def test_name_may_be_quoted_or_not_and_stand_behind_another_parameter() -> None:
+    for disposition in ('name="a"', "NAME=a", 'filename="b;name=c"; name="a"', 'filename="\\";name=b"; name="a"'):
+        body = f"--xyz\r\nContent-Disposition: form-data; {disposition}\r\n\r\n1\r\n--xyz--".encode()
+        assert parts(body, 'multipart/form-data; boundary="xyz"') == {"a": b"1"}
 
 
 @settings(max_examples=200, deadline=None)

@@ -70,6 +70,7 @@ def test_a_picture_can_be_dropped_anywhere(page: Page, pictures: str, picture) -
 
 def test_a_drawing_is_answered_after_each_stroke(page: Page, pictures: str) -> None:
     page.goto(pictures)
+    expect(page.locator("#canvas")).to_be_visible()
     box = page.locator("#canvas").bounding_box()
     page.mouse.move(box["x"] + 100, box["y"] + 60)
     page.mouse.down()
@@ -114,6 +115,37 @@ def test_rows_and_texts_have_forms(page: Page, run_gateway) -> None:
     page.get_by_label("Text").fill("sehr gut")
     page.get_by_role("button", name="Ask").click()
     expect(page.get_by_role("status")).to_contain_text("gut by version 7")
+
+
+def test_before_the_model_server_is_there_the_page_says_so_under_its_title_and_goes_on_by_itself(
+    page: Page, pictures: str
+) -> None:
+    page.clock.install()
+    down = True
+
+    def answer(route) -> None:
+        if down:
+            route.fulfill(status=503, json={"error": "the model server cannot be reached"})
+        else:
+            route.continue_()
+
+    page.route("**/v1/model", answer)
+    page.goto(pictures)
+    expect(page).to_have_title("Hell oder dunkel?")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Hell oder dunkel?")
+    expect(page.get_by_role("alert")).to_contain_text("No model yet: the model server cannot be reached. This page tries again")
+    down = False
+    page.clock.run_for(5100)
+    expect(page.locator("#ask-image")).to_be_visible()
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_cards_in_one_column_stand_close(page: Page, run_gateway) -> None:
+    page.set_viewport_size({"width": 700, "height": 1000})
+    page.goto(run_gateway("fish"))
+    expect(page.locator("#ask-row")).to_be_visible()
+    upper, lower = (page.locator(".card").nth(number).bounding_box() for number in (0, 1))
+    assert 0 < lower["y"] - upper["y"] - upper["height"] < 40
 
 
 def test_a_narrow_screen_shows_everything_without_scrolling_sideways(page: Page, pictures: str) -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from serving.gateway import pictures
 from serving.gateway.pictures import PictureRules, to_pixels, to_png
 from serving.gateway.refusals import Refusal
 
+ROOT = Path(pictures.__file__).parents[2]
 RULES = PictureRules(size=(8, 8), mode="grey", fit="stretch", max_pixels=1_000_000)
 
 
@@ -54,6 +59,45 @@ def test_a_photo_is_turned_upright() -> None:
     half.paste(255, (0, 0, 64, 32))
     pixels = to_pixels(encoded(half, "JPEG", exif=exif), RULES)
     assert pixels[0].mean() < 30 < 200 < pixels[-1].mean()
+
+
+@pytest.mark.parametrize("turned", range(1, 9))
+def test_large_picture_turned_any_way_is_what_a_small_one_is(turned: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    large, small = (LIGHT.resize(size, Image.Resampling.NEAREST) for size in ((1200, 600), (80, 40)))
+    found, expected = (to_pixels(encoded(image, exif=exif), RULES).astype(int) for image in (large, small))
+    assert np.abs(found - expected).max() <= 2
+
+
+@pytest.mark.parametrize("mode", ["P", "RGBA", "I;16", "L", "1"])
+def test_bands_make_what_the_whole_makes(mode: str, monkeypatch) -> None:
+    noise = Image.effect_noise((301, 203), 90)
+    image = Image.fromarray(np.asarray(noise).astype(np.uint16) * 257) if mode == "I;16" else noise.convert(mode)
+    rules = PictureRules(None, "colour", "stretch", 100_000)
+    whole = to_pixels(encoded(image), rules)
+    monkeypatch.setattr(pictures, "_BAND_PIXELS", 3010)
+    assert np.array_equal(to_pixels(encoded(image), rules), whole)
+    assert np.array_equal(to_pixels(encoded(image), RULES), to_pixels(encoded(Image.fromarray(whole)), RULES))
+
+
+PEAK = """
+import io
+from PIL import Image
+from serving.gateway.pictures import PictureRules, to_png
+out = io.BytesIO()
+Image.new("RGBA", (8, 8), (1, 2, 3, 4)).resize((3000, 3000)).save(out, "PNG")
+def kilobytes(what): return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(what))
+with open("/proc/self/clear_refs", "w") as file: file.write("5")
+before = kilobytes("VmRSS")
+to_png(out.getvalue(), PictureRules((28, 28), "colour", "stretch", 12_500_000))
+print(kilobytes("VmHWM") - before)
+"""
+
+
+def test_large_picture_needs_little_more_memory_than_its_decoded_pixels() -> None:
+    done = subprocess.run([sys.executable, "-c", PEAK], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1.5 * 4 * 3000 * 3000 / 1024  # of 4 bytes a pixel
 
 
 @pytest.mark.parametrize(("fit", "corner"), [("stretch", 200), ("crop", 200), ("pad", 0)])

@@ -163,6 +163,19 @@ def test_prunable(now, keep, answering, removed):
     assert state.prunable(now, keep, answering) == removed
 
 
+@pytest.mark.parametrize(
+    ("now", "lived", "removed"),
+    [
+        (FOLLOWS, (1, 2, 3, 4), [1, 2]),  # 3 is what rollback takes, and a server that cannot load 4
+        (FOLLOWS, (1, 4, 2, 4), [1, 3]),
+        (held(2), (1, 3, 2), []),
+        (FOLLOWS, (9, 4), [1, 2, 3]),
+    ],
+)
+def test_what_was_live_before_is_not_pruned(now, lived, removed):
+    assert state.prunable(now, 1, (), lived) == removed
+
+
 @pytest.mark.parametrize("keep", [0, -1])
 def test_prune_that_keeps_nothing_is_refused(keep):
     with pytest.raises(ConfigError, match="expected at least 1"):

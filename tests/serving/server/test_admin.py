@@ -119,3 +119,21 @@ def test_a_reload_without_a_list_of_models_is_refused() -> None:
     reply, failure = admin.reload(request(models=False), lambda _: None, lambda _: {})
     assert failure is not None
     assert (failure.code, reply.status.error_code) == ("INVALID_ARGUMENT", 3)
+
+
+def test_refused_calls_are_logged_but_not_each_of_many_and_not_what_they_sent(caplog) -> None:
+    times: list[float] = []
+    refusals = admin.Refusals(lambda: times[-1])
+    for now in (0.0, 1.0, 2.0, 11.0):
+        times.append(now)
+        with pytest.raises(ApiError) as refused:
+            admin.authorise([("authorization", "Bearer guessed")], TOKEN)
+        refusals.tell("ipv4:127.0.0.1:5", refused.value)
+    told = [record.message for record in caplog.records]
+    start = "a configuration over gRPC from ipv4:127.0.0.1:5 was refused: UNAUTHENTICATED"
+    assert told == [start, f"{start} (2 more before it)"]
+
+
+def test_a_configuration_that_is_refused_is_logged(caplog) -> None:
+    admin.reload(request(models=False), print, lambda names: {})
+    assert "refused: INVALID_ARGUMENT: expected a config with a model_config_list" in caplog.text

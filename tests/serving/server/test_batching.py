@@ -1,5 +1,7 @@
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,12 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from errors import ConfigError
 from serving.server import servable as servables
 from serving.server.batching import Batcher, run_together
-from serving.server.batching_parameters import Parameters, read
-from serving.server.execution import Alone, Engine
+from serving.server.batching_parameters import Parameters, chooser, read
+from serving.server.execution import Alone, Engine, Held, Pool
+from serving.server.flags import parse
 from serving.server.servable import Servable
 from serving.server.status import ApiError
 
@@ -43,6 +47,21 @@ def servable(tmp_path_factory: pytest.TempPathFactory) -> Servable:
     return servables.load(path, 1)
 
 
+class Loop(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, "turns")])
+    def __call__(self, turns):
+        _, done = tf.while_loop(lambda left, _: left > 0, lambda left, sum_: (left - 1, sum_ + 1), (turns[0], 0))
+        return {"done": tf.ensure_shape(tf.reshape(done, tf.stack([1])), [None])}
+
+
+@pytest.fixture(scope="module")
+def long_runner(tmp_path_factory: pytest.TempPathFactory) -> Servable:
+    path = tmp_path_factory.mktemp("long") / "1"
+    model = Loop()
+    tf.saved_model.save(model, str(path), signatures=model.__call__.get_concrete_function())
+    return servables.load(path, 1)
+
+
 def request(*rows: list[float], name: str = "a") -> dict[str, np.ndarray]:
     return {"x": np.array(rows, np.float32), "name": np.array([name.encode()] * len(rows), object)}
 
@@ -54,7 +73,8 @@ def run(servable: Servable, parameters: Parameters, work: Callable[..., Coroutin
     async def main() -> Any:
         batcher = Batcher(parameters.num_batch_threads, lambda _: parameters, Alone(1), lambda rows, _: sizes.append(rows))
         engine = Engine(batcher)
-        return await work(lambda inputs, name="rows", only=(): engine.predict(servable, servable.signature(name), inputs, only))
+        with Held(nullcontext(servable)) as held:
+            return await work(lambda inputs, name="rows", only=(): engine.predict(held, servable.signature(name), inputs, only))
 
     return asyncio.run(main()), sizes
 
@@ -130,7 +150,7 @@ def test_a_request_larger_than_a_batch_is_refused_or_split(servable: Servable) -
     async def work(ask):
         return await ask(large)
 
-    with pytest.raises(ApiError, match="Task size 10 is larger than maximum input batch size 4"):
+    with pytest.raises(ApiError, match="Task size 10 is larger than maximum input batch size 4; send at most 4"):
         run(servable, SHORT, work)
     split = Parameters(max_batch_size=10, enable_large_batch_splitting=True, max_execution_batch_size=4)
     assert run(servable, split, work)[0]["sum"].tolist() == list(range(10))
@@ -144,6 +164,34 @@ def test_inputs_of_different_length_are_padded_if_that_is_asked_for(servable: Se
     assert (long["sum"].tolist(), short["sum"].tolist()) == ([6], [4])
     assert short["x"].tolist() == [[4, 0, 0]]
     assert sizes == [2]
+
+
+def test_one_long_row_does_not_make_all_others_long(servable: Servable) -> None:
+    asked = [request([1.0] * 500_000), *[request([float(number)]) for number in range(100)]]
+    parameters = Parameters(pad_variable_length_inputs=True)
+    outcomes = run_together(servable, servable.signature("rows"), asked, (), parameters)
+    assert [error for _, error in outcomes] == [None] * 101
+    assert {outputs["x"].shape for outputs, _ in outcomes[1:]} == {(1, 1)}
+
+
+def test_a_body_that_nobody_waits_for_any_more_is_not_read_and_too_many_are_refused() -> None:
+    held, read = threading.Event(), []
+
+    async def work() -> list[str]:
+        pool = Pool(1, "test", max_waiting=2)
+        first = asyncio.ensure_future(pool.run(held.wait, 20))
+        gone, last = [asyncio.ensure_future(pool.run(read.append, name)) for name in ("gone", "last")]
+        await asyncio.sleep(0)
+        with pytest.raises(ApiError) as refused:
+            await pool.run(read.append, "refused")
+        gone.cancel()
+        await asyncio.wait([gone])
+        held.set()
+        await asyncio.gather(first, last)
+        await pool.run(read.append, "next")
+        return [refused.value.code, *read]
+
+    assert asyncio.run(work()) == ["UNAVAILABLE", "last", "next"]
 
 
 @pytest.mark.parametrize("signature", ["total", "hidden_total"])
@@ -172,10 +220,47 @@ def test_a_scalar_or_rows_that_differ_are_run_alone(servable: Servable) -> None:
 def test_without_batching_requests_beyond_the_room_are_unavailable(servable: Servable) -> None:
     async def main():
         engine = Engine(Alone(1, max_waiting=1))
-        asked = [engine.predict(servable, servable.signature("rows"), request([1.0])) for _ in range(4)]
-        return await asyncio.gather(*asked, return_exceptions=True)
+        with Held(nullcontext(servable)) as held:
+            asked = [engine.predict(held, servable.signature("rows"), request([1.0])) for _ in range(4)]
+            return await asyncio.gather(*asked, return_exceptions=True)
 
     assert [getattr(answer, "code", "OK") for answer in asyncio.run(main())] == ["OK", "OK", "UNAVAILABLE", "UNAVAILABLE"]
+
+
+class Lease:
+    """A lease of which can be seen whether it is held."""
+
+    def __init__(self, servable: Servable) -> None:
+        self.servable = servable
+        self.ended = threading.Event()
+
+    def __enter__(self) -> Servable:
+        return self.servable
+
+    def __exit__(self, *_: object) -> None:
+        self.ended.set()
+
+
+@pytest.mark.parametrize("batching", [False, True])
+def test_a_version_is_held_until_the_work_is_done_although_its_client_has_gone(long_runner: Servable, batching: bool) -> None:
+    lease, signature = Lease(long_runner), long_runner.signature("serving_default")
+
+    async def client(engine: Engine, turns: int) -> None:
+        with Held(lease) as held:
+            await engine.predict(held, signature, {"turns": np.array([turns], np.int32)})
+
+    async def main() -> tuple[bool, bool]:
+        alone = Alone(1)
+        engine = Engine(Batcher(1, lambda _: Parameters(), alone) if batching else alone)
+        asking = asyncio.ensure_future(client(engine, 200_000))
+        await asyncio.sleep(0.02)  # so that its thread is at it
+        asking.cancel()
+        await asyncio.wait([asking])
+        held_after_leaving = not lease.ended.is_set()
+        await asyncio.to_thread(lease.ended.wait, 20)
+        return held_after_leaving, lease.ended.is_set()
+
+    assert asyncio.run(main()) == (True, True)
 
 
 def test_the_parameters_are_a_text_proto_with_wrapped_values() -> None:
@@ -189,7 +274,8 @@ def test_the_parameters_are_a_text_proto_with_wrapped_values() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("max_batch_size: 3", 'Expected "{"'),
+        ("max_batch_size: 3", r"write max_batch_size \{ value: 3 \}$"),
+        ("max_batch_size { value: a }", "integer: a$"),
         ("no_such_field: 3", "no field named"),
         ("max_batch_size { value: 0 }", "max_batch_size is 0; expected at least 1"),
         ("batch_timeout_micros { value: -1 }", "expected at least 0"),
@@ -202,6 +288,21 @@ def test_parameters_that_do_not_go_together_are_refused_in_one_line(text: str, s
     with pytest.raises(ValueError, match=said) as caught:
         read(text)
     assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_file_is_told_with_its_flag_and_a_remedy(tmp_path: Path) -> None:
+    flags = parse(["--model_base_path=/m", "--enable_batching", f"--batching_parameters_file={tmp_path / 'none'}"])
+    with pytest.raises(ConfigError, match=r"\(--batching_parameters_file\): No such file or directory; .* leave .* out\.$"):
+        chooser(flags)
+    (tmp_path / "none").write_text("no_such_field: 1")
+    with pytest.raises(ConfigError, match=r"\(--batching_parameters_file\): .*no_such_field\"\.$"):
+        chooser(flags)
+
+
+def test_without_a_file_a_request_of_any_number_of_rows_is_taken(servable: Servable) -> None:
+    _, parameters = chooser(parse(["--model_base_path=/m", "--enable_batching"]))
+    assert parameters(servable).max_batch_size > 1 << 24
+    assert parameters(servable).execution_limit == 1000
 
 
 def test_a_closed_version_is_unavailable_and_says_nothing_of_the_server(servable: Servable) -> None:

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb2
 
-from serving.server.classify_regress import CLASSIFY, REGRESS, check, examples, result
+from serving.server.classify_regress import CLASSIFY, REGRESS, check, examples, result, size
 from serving.server.signature import Signature, TensorSpec
 from serving.server.status import ApiError
 
@@ -67,6 +67,20 @@ def test_a_list_of_examples_is_taken_as_it_is() -> None:
     given = input_pb2.Input()
     given.example_list.examples.extend([feature(b=3), feature()])
     assert examples(given).tolist() == [feature(b=3).SerializeToString(), b""]
+
+
+def test_few_bytes_cannot_become_very_many_examples_or_copies_of_a_context() -> None:
+    many = input_pb2.Input.FromString(b"\x0a\xc4\x9a\x0c" + b"\x0a\x00" * 100_002)
+    with pytest.raises(ApiError, match="100002 examples; expected at most 100000"):
+        examples(many)
+    large = input_pb2.Input()
+    large.example_list_with_context.context.features.feature["x"].bytes_list.value.append(bytes(100_000))
+    for _ in range(1000):
+        large.example_list_with_context.examples.add()
+    with pytest.raises(ApiError, match=r"context of 1000.. bytes would be copied to 1000 examples"):
+        examples(large)
+    del large.example_list_with_context.examples[10:]
+    assert size(examples(large)) > 1_000_000
 
 
 @pytest.mark.parametrize("kind", [None, "example_list", "example_list_with_context"])

@@ -118,14 +118,36 @@ def test_a_model_that_is_not_pushed_yet_is_waited_for(file, write, tried, put, t
     assert tried.answers(name="later") == 8
 
 
-def test_a_wrong_file_ends_a_start_unless_it_will_be_looked_at_again(file, write, tried) -> None:
+def test_a_missing_file_ends_a_start_unless_it_will_be_looked_at_again(file, write, tried, caplog) -> None:
     with pytest.raises(ConfigError, match=r"models\.config \(--model_config_file\): it cannot be read: No such file"):
         ConfigFile(file, tried.manager.apply, 0).start()
     config = ConfigFile(file, tried.manager.apply, 0.02)
     config.start()
+    assert told(caplog, f"waiting for {file} (--model_config_file); the first push makes it") == 1
     write(2)
     tried.wait_for("m", 2)
     config.stop()
+
+
+def test_a_file_that_is_waited_for_is_told_of_each_minute(file, write, tried, caplog) -> None:
+    times: list[float] = []
+    config = ConfigFile(file, tried.manager.apply, 1, clock=lambda: times[-1])
+    for now in (1000.0, 1001.0, 1059.0, 1061.0):
+        times.append(now)
+        look(config, tried)
+    assert told(caplog, "waiting for") == 2
+    write(1)
+    look(config, tried)
+    assert (tried.answers(), told(caplog, "stays as it is")) == (1, 0)
+
+
+@pytest.mark.parametrize("broken", ["", "nonsense", "model_config_list {", 'model_config_list { config { name: "m" } }'])
+def test_a_wrong_file_ends_a_start(broken: str, file, tried) -> None:
+    file.write_text(broken, encoding="utf-8")
+    config = ConfigFile(file, tried.manager.apply, 1)
+    for begin in (config.check, config.start):
+        with pytest.raises(ConfigError, match=r"models\.config \(--model_config_file\): .*[^.]; mend it and start again\.$"):
+            begin()
 
 
 def test_a_server_that_waits_for_its_file_is_not_ready(file) -> None:

@@ -1,10 +1,11 @@
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from errors import ConfigError
 from serving.__main__ import main
-from serving.server.flags import parse
+from serving.server.flags import Flags, parse
 
 
 def test_flags_have_the_real_servers_names_and_forms() -> None:
@@ -77,3 +78,14 @@ def test_wrong_use_is_one_line_and_exit_code_2(arguments: list[str], capsys) -> 
     assert out == ""
     assert err.startswith("error: ")
     assert err.count("\n") == 1
+
+
+def test_help_tells_every_flag_its_kind_of_value_and_its_default(capsys) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert all(f"--{flag.name} " in told for flag in fields(Flags))
+    assert "--port PORT gRPC port; 0 is off (8500)" in told
+    assert "--enable_batching [true|false] run requests together (false)" in told
+    assert "divided by commas (serve)" in told
+    assert "None" not in told

@@ -1,3 +1,4 @@
+import gzip
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -96,6 +97,15 @@ def test_a_message_over_grpcs_usual_limit_is_answered(predictions) -> None:
     made = request(raw, output_filter=["best"])
     assert made.ByteSize() > 4 * 2**20
     assert len(predictions.Predict(made, timeout=60).outputs["best"].int64_val) == count
+
+
+def test_a_compressed_request_is_answered_unless_it_is_too_large_inflated(predictions, channel) -> None:
+    many = {key: np.repeat(array, 1000, axis=0) for key, array in RAW.items()}
+    reply = predictions.Predict(request(many, output_filter=["best"]), timeout=60, compression=grpc.Compression.Gzip)
+    assert len(reply.outputs["best"].int64_val) == 2000
+    bare = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+    assert refusal(bare, gzip.compress(bytes(2**26 + 1), 1))[0] == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert refusal(bare, gzip.compress(bytes(1000))[:-5])[0] == grpc.StatusCode.INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize(

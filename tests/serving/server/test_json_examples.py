@@ -60,6 +60,15 @@ def test_the_examples_feature_wins_over_the_contexts() -> None:
     ]
 
 
+def test_few_bytes_cannot_become_very_many_examples_or_copies_of_a_context() -> None:
+    with pytest.raises(ApiError, match="100001 examples; expected at most 100000"):
+        json_examples.examples({"examples": [{}] * 100_001})
+    with pytest.raises(ApiError, match="bytes would be copied to 1000 examples"):
+        json_examples.examples({"context": {"x": "x" * 100_000}, "examples": [{}] * 1000})
+    with pytest.raises(ApiError, match="lists and objects"):
+        read('{"x": [' + "{}," * (1 << 22) + '{}], "examples": []}')
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

@@ -1,12 +1,14 @@
 import json
 import math
+import re
+import time
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.server.json_request import inputs, parse_object, parse_quickly, signature_name, to_array
+from serving.server.json_request import inputs, inputs_of, parse_object, parse_quickly, signature_name, to_array
 from serving.server.signature import Signature, TensorSpec
 from serving.server.status import ApiError
 
@@ -187,6 +189,24 @@ def test_a_large_offending_value_is_cut() -> None:
     assert len(refusal(inputs, {"instances": [1, deep]}, ONE).message) < 500
 
 
+@pytest.mark.parametrize("place", [0, 1, 77_777, 299_999])
+def test_the_wrong_one_of_very_many_is_named_without_reading_each_by_itself(place: int) -> None:
+    for wrong, said in (("a", "String is not of expected type: float"), ([1], "expected shape [] as the first element's")):
+        values = [1.0] * 300_000
+        values[place] = wrong
+        started = time.process_time()
+        message = refusal(inputs, {"instances": values}, ONE).message
+        assert time.process_time() - started < 1
+        assert "element: 1 " in message if (place, wrong) == (0, [1]) else f"element: {place} " in message and said in message
+
+
+def test_only_integers_over_64_bits_are_read_once_more_for_their_words() -> None:
+    signature = Signature("s", {"x": TensorSpec("DT_INT64", None)}, {})
+    body = b'{"inputs": [18446744073709551616]}'
+    assert "18446744073709551616" in refusal(inputs_of, parse_quickly(body), signature, body).message
+    assert "String" in refusal(inputs_of, {"inputs": ["a"]}, signature, b"not read").message
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -234,3 +254,41 @@ def test_what_only_the_exact_parser_takes_is_taken_and_what_neither_takes_is_ref
     for body in (b"[1]", b'{"a": [1,]}', b"", b'{"a": 1e999}', b"[" * 100_000):
         assert refusal(parse_quickly, body).message == refusal(parse_object, body).message
     assert "lists and objects" in refusal(parse_quickly, b"[" * (1 << 22) + b"{}").message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"instances": [1], "instances": [2]}',
+        b'{"inputs": {"inputs": 1}, "inputs": {"x": 2}}',
+        b'{"instances": [1], "signature_name": "a", "signature_name": "b"}',
+        b'{"examples": [{"x": -Inf}], "examples": []}',
+    ],
+)
+@pytest.mark.parametrize("parse", [parse_quickly, parse_object])
+def test_a_key_that_is_given_twice_is_refused(parse, body: bytes) -> None:
+    refused = refusal(parse, body)
+    assert refused.code == "INVALID_ARGUMENT"
+    assert re.search("the key '(instances|inputs|signature_name|examples)' is given more than once", refused.message)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"inputs": {"inputs": [1]}}', '{"instances": [{"instances": 1}, {"instances": 2}], "signature_name": "instances"}'],
+)
+@pytest.mark.parametrize("parse", [parse_quickly, parse_object])
+def test_a_key_may_be_the_name_of_an_input_too(parse, text: str) -> None:
+    assert parse(text.encode()) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (b'{"a": "\xc3\xbc 1e999 [[", "b": [1, 1e999]}', 30),
+        (b'{"a": "[[[", "b": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 18 + 99_999),
+        (b'{"b": ' + b"[" * 100_000, 6 + 99_999),
+    ],
+)
+def test_too_big_and_too_deep_have_their_place(body: bytes, place: int) -> None:
+    with pytest.raises(ApiError, match=rf"JSON Parse error: .* at offset: {place}$"):
+        parse_quickly(body)

@@ -1,4 +1,5 @@
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,17 @@ def refuse_warm_up(version: Path) -> None:
         (lambda path: os.truncate(path / "variables" / "variables.data-00000-of-00001", 1), ""),
         (lambda path: write(path / WARMUP_FILE, b"x" * 100), "cannot read the warm-up requests"),
         (refuse_warm_up, "warm-up request 0 failed"),
+        (lambda path: shutil.rmtree(path / "variables"), "the copy is not complete"),
     ],
 )
 def test_a_damaged_version_fails_with_a_reason(put, damage: Callable[[Path], None], said: str) -> None:
     path = put(3)
     damage(path)
+    metrics = Metrics()
     with pytest.raises(ApiError) as refused:
-        load(path)
+        loader(parse(["--model_base_path=/m"]), metrics)("m", path, 3)
+    assert f':load_attempt_count{{model_path="{path}",status="fail"}} 1' in metrics.page()
+    assert 'status="success"' not in metrics.page()
     assert said in refused.value.message
     assert str(path) not in refused.value.message
 
@@ -86,3 +91,12 @@ def test_the_flags_name_one_model_or_a_file_of_them(put, base, tmp_path) -> None
             assert servable.version == 3
         assert 'fedtfx_served_version{model_name="fish"} 3' in metrics.page()
         served.stop()
+
+
+def test_a_wrong_batching_file_of_a_version_fails_its_load(fish: Path, tmp_path: Path) -> None:
+    version = tmp_path / "1"
+    shutil.copytree(fish, version)
+    (version / "batching_params.pbtxt").write_text("max_batch_size { value: 0 }")
+    with pytest.raises(ApiError, match=r"batching_params\.pbtxt: max_batch_size is 0"):
+        load(version, "--enable_batching", "--enable_per_model_batching_parameters")
+    load(version, "--enable_batching")[0].close()

@@ -191,3 +191,18 @@ def test_a_held_version_that_is_deleted_is_unloaded_and_the_rest_stay(three, man
     shutil.rmtree(three / "2")
     tried.look()
     assert (tried.answers(), tried.states()) == (1, {2: "END", 1: "AVAILABLE"})
+
+
+def test_what_a_reload_adds_and_removes_is_logged(three, put, manage, caplog, tmp_path) -> None:
+    caplog.set_level("INFO")
+    put(7, tmp_path / "new")
+    tried = manage(m=Settings(three))
+    only = {"new": (tmp_path / "new", "")}
+    for models in ({"m": (three, ""), **only}, only, only):
+        tried.manager.reload(config(**models))
+    told = [(record.levelname, record.message) for record in caplog.records if "over gRPC" in record.message]
+    assert told == [
+        ("INFO", "configuration replaced over gRPC: +new"),
+        ("WARNING", "configuration replaced over gRPC: -m"),
+        ("INFO", "configuration replaced over gRPC: the same models"),
+    ]

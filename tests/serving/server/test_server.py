@@ -49,7 +49,6 @@ def test_a_signal_ends_a_server_that_is_still_starting(run_server, tmp_path) -> 
     assert server.end() == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("flag", ["--port", "--rest_api_port"])
 def test_a_port_in_use_is_one_line_and_exit_code_1(flag: str, tmp_path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -58,7 +57,16 @@ def test_a_port_in_use_is_one_line_and_exit_code_1(flag: str, tmp_path) -> None:
         command += [f"{name}={port}" for name, port in ports.items()]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.returncode == 1
-    assert f"({flag})" in done.stderr.splitlines()[-1]
+    assert f"({flag})" in done.stderr
+    assert (done.stderr.count("\n"), done.stderr.startswith("error: cannot listen on")) == (1, True)
+
+
+def test_a_wrong_configuration_file_is_one_line_and_exit_code_2(tmp_path) -> None:
+    (tmp_path / "models.config").write_text("model_config_list {")
+    command = [sys.executable, "-m", "serving", "serve", "--model_config_file", str(tmp_path / "models.config")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "(--model_config_file): Invalid protobuf" in done.stderr
 
 
 def test_importing_the_package_and_reading_flags_loads_no_tensorflow() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 import resource
 import shutil
@@ -246,6 +247,62 @@ def test_malformed_requests_get_an_answer_and_do_no_harm(server: Running, bounde
     version, computed = next(over_rest(server))
     assert computed == {version}
     assert next(over_grpc(server)) == (version, {version})
+
+
+def swollen() -> Iterator[bytes]:
+    """Small messages that would be a server's death if it believed them."""
+    for dtype, sizes, values in [
+        ("DT_STRING", [4_000_000], {"string_val": [b"x" * 20_000]}),
+        ("DT_FLOAT", [2**40], {"float_val": [1]}),
+        ("DT_FLOAT", [2**62] * 30_000, {}),
+        ("DT_FLOAT", [2**40, 0, 2**40], {}),
+        ("DT_FLOAT", [1] * 300, {"float_val": [1]}),
+        ("DT_FLOAT", [3], {"tensor_content": b"12345"}),
+        ("DT_FLOAT", [-1], {}),
+        ("DT_HALF", [1], {"half_val": [1]}),
+        ("DT_RESOURCE", [1], {}),
+        ("DT_VARIANT", [1], {}),
+        ("DT_QINT8", [1], {"int_val": [1]}),
+    ]:
+        made = request()
+        tensor = made.inputs["x"]
+        tensor.Clear()
+        tensor.dtype = protocol.number_of("tensorflow.DataType", dtype)
+        for size in sizes:
+            tensor.tensor_shape.dim.add(size=size)
+        for field, value in values.items():
+            setattr(tensor, field, value) if isinstance(value, bytes) else getattr(tensor, field).extend(value)
+        yield made.SerializeToString()
+    unknown = request()
+    unknown.inputs["x"].dtype = 500
+    yield unknown.SerializeToString()
+    yield gzip.compress(bytes(100_000_000), 1)
+
+
+def test_small_requests_that_ask_for_all_memory_are_refused_while_others_are_answered(server: Running, bounded: None) -> None:
+    with Crowd(server, over_rest, over_grpc) as crowd:
+        with grpc.insecure_channel(f"127.0.0.1:{server.ports[8500]}") as channel:
+            codes = [code_of(channel.unary_unary(PREDICT), sent) for sent in swollen()]
+        assert set(codes) == {"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"}
+        with connected(server) as trailing:
+            trailing.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
+            with pytest.raises(OSError, match=r"reset|pipe"):
+                for _ in range(2000):
+                    trailing.sendall(b"a: b\r\n" * 2000)
+    assert crowd.wrong == []
+
+
+def test_other_protocols_on_the_rest_port_are_answered_and_closed(server: Running) -> None:
+    upgrade = b"GET /v1/models/m HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n"
+    for sent, status in [
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9), b"400"),
+        (b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", b"400"),
+        (upgrade % b"websocket", b"200"),
+        (upgrade % b"h2c", b"200"),
+    ]:
+        with connected(server) as connection:
+            connection.sendall(sent)
+            assert received(connection)[9:12] == status
 
 
 def code_of(call: Any, sent: bytes) -> str:

@@ -118,6 +118,16 @@ def test_a_request_that_cannot_be_answered_fails_the_load(log: PredictionLog, lo
     assert caught.value.code == "INVALID_ARGUMENT"
 
 
+@pytest.mark.parametrize("left", [1, 11, 12, 20, -1, -4, -15])
+def test_a_file_that_was_cut_off_fails_the_load(left: int, loaded, write) -> None:
+    file = write(predict(), count=2) / WARMUP_FILE
+    record = len(file.read_bytes()) // 2
+    file.write_bytes(file.read_bytes()[: left if left > 0 else 2 * record + left])
+    with pytest.raises(ApiError, match=r"cannot read the warm-up requests: the file ends after [0-9]+ bytes") as caught:
+        warm_up(loaded, file.parents[1])
+    assert caught.value.code == "DATA_LOSS"
+
+
 @pytest.mark.parametrize(
     "damage", [lambda data: data[:-3], lambda data: b"x" * 50, lambda data: data[:20] + b"\xff" + data[21:]]
 )
