@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from errors import PushError
 from lineage import audit_log
 from serving import layout, models_config
 from serving.__main__ import main
@@ -128,6 +129,14 @@ def test_half_copied_version_is_no_version(root, run):
     (root / "digits" / "9" / "variables").mkdir()
     (root / "digits" / "9" / "variables" / "variables.index").touch()
     assert layout.live_version(root / "digits") == 9
+
+
+def test_model_without_its_variables_is_not_published(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").write_bytes(b"a graph with save/RestoreV2 in it")
+    with pytest.raises(PushError, match="expected the variables of"):
+        layout.publish(tmp_path / "model", tmp_path / "served" / "digits")
+    assert layout.versions(tmp_path / "served" / "digits") == []
 
 
 def test_status_names_a_listed_version_that_is_not_there(root, run):

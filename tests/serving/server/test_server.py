@@ -25,17 +25,18 @@ def test_a_server_waits_for_its_model_swaps_to_the_next_and_ends_on_a_signal(run
     server.wait_for(f"version {first.version} is AVAILABLE")
     assert server.get("readyz").status_code == 200
 
-    broken = tmp_path / "broken"
-    shutil.copytree(fish, broken)
-    shutil.rmtree(broken / "variables")
-    publish(broken, tmp_path / "fish", now=lambda: 8)
+    shutil.copytree(fish, tmp_path / "8", ignore=shutil.ignore_patterns("variables"))
+    (tmp_path / "8").rename(tmp_path / "fish" / "8")
     server.wait_for("version 8 failed to load")
     newest, before = server.get("v1/models/fish").json()["model_version_status"]
     assert (newest["version"], newest["state"]) == ("8", "END")
     assert newest["status"]["error_code"] != "OK"
     assert (before["version"], before["state"]) == ("7", "AVAILABLE")
 
-    publish(fish, tmp_path / "fish", now=lambda: 9)
+    changed = tmp_path / "changed"
+    shutil.copytree(fish, changed)
+    (changed / "assets" / "note").write_text("other bytes than version 7")
+    publish(changed, tmp_path / "fish", now=lambda: 9)
     server.wait_for("version 9 is AVAILABLE")
     started = time.monotonic()
     assert server.end() == 0
