@@ -302,8 +302,8 @@ def _checked_digest(source: Path, expected: str | None) -> str:
         raise PushError(f"no model to publish: {source} holds no {SAVED_MODEL}; run again with --from the node that trains it.")
     if _lacks_variables(source):
         raise PushError(
-            f"no model to publish: expected the variables of {source} in {_VARIABLES}, found none; run again with --from the node"
-            " that trains it."
+            f"no model to publish: expected the variables of {source} in {_VARIABLES}, found none; run again with --from the"
+            " node that trains it."
         )
     digest = tree_digest(source)
     if expected is not None and digest != expected:
