@@ -58,9 +58,10 @@ class Checkout:
             source.write(f"\n{line}\n")
 
     def served(self, name: str) -> dict[str, int]:
-        """Every file below a model's serving directory with its modification time in nanoseconds."""
+        """Every file below a model's serving directory but its lock, with its modification time in nanoseconds."""
         base = self.path / "serving" / "models" / name
-        return {str(p.relative_to(base)): p.stat().st_mtime_ns for p in sorted(base.rglob("*")) if p.is_file()}
+        files = [path for path in sorted(base.rglob("*")) if path.is_file() and path.name != ".lock"]
+        return {str(path.relative_to(base)): path.stat().st_mtime_ns for path in files}
 
 
 @pytest.fixture(scope="module")
