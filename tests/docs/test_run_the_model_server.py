@@ -16,6 +16,8 @@ from serving.client import commands
 from serving.server import admin, flags, tls
 from serving.server.batching_parameters import read
 
+pytestmark = pytest.mark.slow
+
 PAGE = "run-the-model-server.md"
 ROOT = Path(__file__).parents[2]
 METHOD = "/tensorflow.serving.ModelService/HandleReloadConfigRequest"

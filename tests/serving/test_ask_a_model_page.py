@@ -11,6 +11,8 @@ import pytest
 from serving.__main__ import main
 from serving.gateway.settings import parse
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "ask-a-model.md"
 
 

@@ -15,6 +15,8 @@ import pytest
 
 from serving.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

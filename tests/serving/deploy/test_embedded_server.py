@@ -21,6 +21,8 @@ from tests.serving.deploy.deployed import Deployed, Moved, gateway_arguments, mo
 from tests.serving.deploy.manifests import DEPLOY, compose, kustomized, one
 from tests.serving.deploy.running import Image, Running
 
+pytestmark = pytest.mark.slow
+
 MANIFESTS = ("compose", "base", "local", "eks")
 
 

@@ -12,6 +12,8 @@ import pytest
 from tests.serving.deploy.manifests import DEPLOY, ROOT
 from tests.serving.deploy.running import Image
 
+pytestmark = pytest.mark.slow
+
 DOCKERFILE = (DEPLOY / "gateway.Dockerfile").read_text(encoding="utf-8")
 LOCK = ROOT / "requirements-gateway.txt"
 PINNED = re.compile(r"^([a-z0-9._-]+)==(\S+)", re.MULTILINE)

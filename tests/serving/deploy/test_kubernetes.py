@@ -11,6 +11,8 @@ import pytest
 from tests.serving.deploy.kubernetes_schema import problems
 from tests.serving.deploy.manifests import OVERLAYS, kustomized, one
 
+pytestmark = pytest.mark.slow
+
 # Their keys are the writer's own.
 FREE = {"labels", "matchLabels", "annotations", "data", "limits", "requests", "capacity", "nodeSelector", "selector"}
 

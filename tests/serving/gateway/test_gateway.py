@@ -16,6 +16,8 @@ import httpx
 import portpicker
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

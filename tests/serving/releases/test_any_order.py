@@ -18,6 +18,8 @@ from serving.__main__ import main
 from serving.models_config import Held
 from tests.serving.releases.pushing import push, state
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(layout.__file__).parents[1]
 
 

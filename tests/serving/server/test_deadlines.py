@@ -18,6 +18,8 @@ from serving.server.metrics import Metrics
 from serving.server.model_config import Settings
 from serving.server.rest import Rest
 
+pytestmark = pytest.mark.slow
+
 COUNTED = ":tensorflow:serving:request_count"
 
 

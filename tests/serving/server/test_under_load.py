@@ -23,6 +23,8 @@ from serving.releases import commands
 from tests.serving.deploy.deployed import Moved
 from tests.serving.deploy.running import Running
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = (1, 2, 3)
 ROWS = 5
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
