@@ -211,6 +211,8 @@ def _answering(channel: Any, spec: Mapping[str, Any]) -> int | None:
 
 def _unreachable(error: Any) -> str:
     details = " ".join((error.details() or "").split())
+    if known := forms.trouble(details):
+        return f"it does not answer ({known.reason}; {known.remedy})"
     return f"it does not answer ({error.code().name}{': ' if details else ''}{details[:200]})"
 
 

@@ -241,7 +241,7 @@ def test_status_shows_versions_and_their_labels(root, run):
 def test_status_of_a_server_that_does_not_answer_is_one(root, run):
     code, said = run("status", "--server", "127.0.0.1:1")
     assert code == 1
-    assert "127.0.0.1:1: it does not answer (UNAVAILABLE" in said
+    assert "127.0.0.1:1: it does not answer (nothing listens there; start the model server" in said
 
 
 def test_status_for_machines(root, run):
