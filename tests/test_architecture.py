@@ -28,7 +28,21 @@ MAY_IMPORT: dict[str, set[str]] = {
 # Anybody may import these, and they import nothing of ours but each other.
 LEAVES = {
     "errors",
-    *(f"lineage.{name}" for name in ("audit_log", "digests", "durable", "locking")),
+    *(
+        f"lineage.{name}"
+        for name in (
+            "audit_log",
+            "digests",
+            "durable",
+            "fingerprints",
+            "graph",
+            "locking",
+            "reading",
+            "signing",
+            "statement",
+            "store",
+        )
+    ),
     *(f"serving.{name}" for name in ("addresses", "layout", "models_config", "protocol", "records", "servers")),
 }
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
