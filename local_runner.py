@@ -84,6 +84,12 @@ def _parser() -> argparse.ArgumentParser:
         help="gRPC of a model server that must answer with the pushed version; may be repeated",
     )
     parser.add_argument(
+        "--signing-key",
+        metavar="FILE",
+        help="private key for the statement about the pushed model; see `python -m lineage keygen`"
+        " (.signing/key.pem in the pipeline root, made if it is missing)",
+    )
+    parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a key, such as train.rounds=5"
     )
     parser.add_argument("--from", dest="again_from", metavar="NODE", help="execute NODE and all that depends on it again")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from components.federated_trainer.component import FederatedTrainer
     from components.model_evaluator.component import ModelEvaluator
     from components.paired_evaluator.component import PairedEvaluator
+    from components.run_report.component import RunReport
     from components.serving_check.component import ServingCheck
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "ModelEvaluator",
     "PairedEvaluator",
     "PairedScores",
+    "RunReport",
     "ServedModelStrategy",
     "ServingCheck",
     "ServingReport",
@@ -54,6 +56,7 @@ _HOMES = {
     "ModelEvaluator": "components.model_evaluator.component",
     "PairedEvaluator": "components.paired_evaluator.component",
     "PairedScores": "components.artifacts",
+    "RunReport": "components.run_report.component",
     "ServedModelStrategy": "components.atomic_pusher.served_model",
     "ServingCheck": "components.serving_check.component",
     "ServingReport": "components.artifacts",

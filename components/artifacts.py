@@ -18,7 +18,7 @@ class FederatedExamples(Artifact):
 
     Custom properties: strategy (str), clients (int), examples (int), dropped (int, examples that nobody gets), seed (int),
     digest (str, tree digest of the directory); if anything is kept for evaluation, eval_examples (int) and held_out_clients
-    (int), and the first ones tell of training.
+    (int), and the first ones tell of training; if anybody is to be forgotten, forgotten (int, how many clients are left out).
     Client ids stay in the index: what is in ML Metadata can be shown to anybody. Read it, in a pipeline or outside of one, with
     `FederatedExamples.open(uri)`.
     """
@@ -80,3 +80,16 @@ class GateDecision(Artifact):
     """
 
     TYPE_NAME = "components.GateDecision"
+
+
+class RunReport(Artifact):
+    """What a run made and found, on one page: the card of the model under test, whether it was pushed or refused.
+
+    {uri}/model_card.html   for people; one page without scripts and external resources, light and dark
+    {uri}/model_card.md     the same as GitHub-style Markdown
+    {uri}/facts.json        all that both show, for machines; no client ids
+
+    Custom properties: model_id (int), model_digest (str), blessed (int), digest (str, tree digest of the directory).
+    """
+
+    TYPE_NAME = "components.RunReport"

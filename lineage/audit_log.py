@@ -1,10 +1,12 @@
-"""A log that is only ever added to: JSON lines, each of which holds the digest of the line before.
+"""A log that is only ever added to: JSON lines, each of which holds the digest of the line before, and its own.
 
-    {"number": 3, "time": "2026-01-02T03:04:05.678+00:00", "event": "push", "by": "ada", "facts": {...}, "previous": "9f8..."}
+    {"number": 3, "time": "2026-01-02T03:04:05.678+00:00", "event": "push", "by": "ada", "facts": {...}, "previous": "9f8...",
+     "digest": "3c1..."}
 
-`previous` is the hex sha256 of the line before without its newline, 64 zeros in the first. An edit anywhere but in the last
-line is therefore found; that the last lines were cut off is found only by who knows how many there were, and that the whole
-file was written anew only by who kept a digest of it elsewhere. Who appends holds `{path}.lock`; who reads needs no lock.
+`previous` is the hex sha256 of the line before without its newline, 64 zeros in the first; `digest` is that of the line without
+its last field. An edit of any line is therefore found; that the last lines were cut off is found only by who knows how many
+there were, and that the whole file was written anew only by who kept a digest of it elsewhere. An older release wrote no
+`digest`: such lines may only come before the first that has one. Who appends holds `{path}.lock`; who reads needs no lock.
 
 Facts are names, numbers and digests: no secrets, and no ids of clients, because the log is for everybody to read.
 """
@@ -15,9 +17,9 @@ import hashlib
 import json
 import os
 import pwd
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,7 @@ class Entry:
       by: name of the operating system's user who did it.
       facts: what JSON can hold.
       previous: hex sha256 of the line before; `FIRST` in the first.
+      digest: hex sha256 of the line without this field; empty where an older release wrote the line.
     """
 
     number: int
@@ -50,6 +53,7 @@ class Entry:
     by: str
     facts: Mapping[str, Any]
     previous: str
+    digest: str = ""
 
 
 def append(path: str | os.PathLike[str], event: str, **facts: Any) -> Entry:
@@ -76,14 +80,17 @@ def append(path: str | os.PathLike[str], event: str, **facts: Any) -> Entry:
             facts=facts,
             previous=_digest(last) if last else FIRST,
         )
+        entry = replace(entry, digest=_digest(_line(entry)))
         _write(log, _line(entry) + b"\n", size)
         if not size:
             sync_directory(file.parent)
     return entry
 
 
-def read(path: str | os.PathLike[str]) -> list[Entry]:
-    """Returns all events, oldest first; none if there is no log. What a killed process left of a last line is not one.
+def read(path: str | os.PathLike[str], *, strict: bool = False) -> list[Entry]:
+    """Returns all events, oldest first; none if there is no log.
+
+    What a killed process left of a last line is not one. `strict` refuses it: an edited last newline looks the same.
 
     Raises:
       IntegrityError: a line is not an entry or does not follow from the one before; names the line.
@@ -92,17 +99,36 @@ def read(path: str | os.PathLike[str]) -> list[Entry]:
     file = Path(path)
     try:
         with _opened(file, os.O_RDONLY) as log, open(log, "rb", closefd=False) as content:
-            lines = content.read().split(b"\n")[:-1]
+            *lines, torn = content.read().split(b"\n")
     except FileNotFoundError:
         return []
-    entries, previous = [], FIRST
+    entries: list[Entry] = []
+    previous = FIRST
     for number, line in enumerate(lines, start=1):
         entry = _entry(line, file, f"line {number}")
-        if (entry.number, entry.previous) != (number, previous):
-            where = f"line {number} or the one before" if number > 1 else "line 1"
-            raise _damaged(file, where, f"entry {number} after the line with digest {previous[:12]}", "another")
+        _check_order(entry, entries, previous, file)
         entries.append(entry)
         previous = _digest(line)
+    if strict and torn:
+        raise _damaged(file, f"line {len(lines) + 1}", "a whole line", f"one without its end, {_shown(torn)}")
+    return entries
+
+
+def intact(path: str | os.PathLike[str]) -> list[Entry]:
+    """Returns the lines that are still entries by themselves, wherever they stand: what can be said in spite of damage.
+
+    Raises:
+      OSError: the log cannot be read, or is a symbolic link.
+    """
+    file, entries = Path(path), []
+    try:
+        with _opened(file, os.O_RDONLY) as log, open(log, "rb", closefd=False) as content:
+            lines = content.read().split(b"\n")
+    except FileNotFoundError:
+        return []
+    for line in lines:
+        with suppress(IntegrityError):
+            entries.append(_entry(line, file, ""))
     return entries
 
 
@@ -161,17 +187,39 @@ def _write(log: int, line: bytes, size: int) -> None:
 
 
 def _line(entry: Entry) -> bytes:
-    return json.dumps(asdict(entry), allow_nan=False).encode()
+    fields = asdict(entry)
+    if not entry.digest:
+        del fields["digest"]
+    return json.dumps(fields, allow_nan=False).encode()
+
+
+def _check_order(entry: Entry, before: Sequence[Entry], previous: str, file: Path) -> None:
+    number = len(before) + 1
+    if (entry.number, entry.previous) != (number, previous):
+        where = f"line {number} or the one before" if number > 1 else "line 1"
+        raise _damaged(file, where, f"entry {number} after the line with digest {previous[:12]}", "another")
+    if before and before[-1].digest and not entry.digest:
+        raise _damaged(file, f"line {number}", "its digest, as in the line before", "none")
 
 
 def _entry(line: bytes, file: Path, where: str) -> Entry:
     try:
         entry = Entry(**json.loads(line))
     except (ValueError, TypeError):
-        raise _damaged(file, where, "an entry", repr(line[:40].decode(errors="replace"))) from None
+        raise _damaged(file, where, "an entry", _shown(line)) from None
     if not isinstance(entry.number, int) or not isinstance(entry.facts, dict):
-        raise _damaged(file, where, "an entry", repr(line[:40].decode(errors="replace")))
+        raise _damaged(file, where, "an entry", _shown(line))
+    if entry.digest and entry.digest != _digest(_without_digest(line)):
+        raise _damaged(file, where, f"a line with digest {str(entry.digest)[:12]}", "another")
     return entry
+
+
+def _without_digest(line: bytes) -> bytes:
+    return line.rpartition(b', "digest": "')[0] + b"}"
+
+
+def _shown(line: bytes) -> str:
+    return repr(line[:40].decode(errors="replace"))
 
 
 def _damaged(file: Path, where: str, expected: str, got: str) -> IntegrityError:

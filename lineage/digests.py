@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 _CHUNK = 1 << 20
+_ROOT = Path(__file__).parents[1]
+_OURS = ("components", "lineage", "modeling", "pipeline", "serving", "errors.py", "local_runner.py")
 
 
 def file_digest(path: str | os.PathLike[str]) -> str:
@@ -19,11 +21,15 @@ def file_digest(path: str | os.PathLike[str]) -> str:
     return sha.hexdigest()
 
 
-def tree_digest(root: str | os.PathLike[str]) -> str:
+def tree_digest(root: str | os.PathLike[str], of_file: Callable[[Path], str] = file_digest) -> str:
     """Returns the hex sha256 over a directory's files: relative POSIX path and sha256 of each, sorted by path.
 
     Times, owners, modes and empty directories do not count. A symbolic link is an error, because what it points to can change
     without the tree changing.
+
+    Args:
+      root: the directory.
+      of_file: the hex sha256 of one file's bytes, for who knows it already.
 
     Raises:
       FileNotFoundError: `root` is not a directory.
@@ -34,7 +40,7 @@ def tree_digest(root: str | os.PathLike[str]) -> str:
         raise FileNotFoundError(f"no directory to digest at {base}")
     sha = hashlib.sha256()
     for path in sorted(_files(base)):
-        sha.update(f"{path}\0{file_digest(base / path)}\n".encode(errors="surrogateescape"))
+        sha.update(f"{path}\0{of_file(base / path)}\n".encode(errors="surrogateescape"))
     return sha.hexdigest()
 
 
@@ -66,3 +72,8 @@ def code_digest(*places: str | os.PathLike[str]) -> str:
             relative = source.name if source == place else source.relative_to(place).as_posix()
             sha.update(f"{place.name}/{relative}\0{file_digest(source)}\n".encode())
     return sha.hexdigest()[:16]
+
+
+def own_code_digest() -> str:
+    """Returns `code_digest` of all our sources: what is recorded with every run as `code_version`."""
+    return code_digest(*(_ROOT / name for name in _OURS if (_ROOT / name).exists()))

@@ -16,6 +16,7 @@ from pathlib import Path
 from errors import BusyError
 
 SECONDS = 30.0
+ROOT_LOCK = ".lock"
 _SILENT_SECONDS = 2.0
 _POLL_SECONDS = 0.02
 # Any process that can open a file can lock it, so that nobody else may even read this one.
@@ -40,12 +41,38 @@ def locked(path: str | os.PathLike[str], seconds: float = SECONDS, said: Said | 
       BusyError: another process holds it for longer.
       OSError: the file cannot be opened for writing, or is a symbolic link.
     """
+    file = Path(path)
+    with _held(file, lambda lock: _wait(lock, file, seconds, said or logging.getLogger(__name__).warning), _myself()):
+        yield
+
+
+@contextmanager
+def exclusive(root: str | os.PathLike[str]) -> Iterator[None]:
+    """Holds a pipeline root for one run, or one command that removes artifacts; waits for nobody: a run takes hours.
+
+    Raises:
+      BusyError: another process holds it.
+      OSError: the root is not there or cannot be written.
+    """
+
+    def take(lock: int) -> None:
+        if not _taken(lock):
+            holder = os.pread(lock, 2 * _LONGEST, 0).decode("utf-8", "replace").strip() or "unknown"
+            raise BusyError(f"another run ({holder}) is using {root}; wait for it, or give --pipeline-root another folder.")
+
+    text = f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}: {_command()}"
+    with _held(Path(root, ROOT_LOCK), take, text):
+        yield
+
+
+@contextmanager
+def _held(path: Path, take: Callable[[int], None], text: str) -> Iterator[None]:
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
     try:
         if os.fstat(lock).st_mode & 0o077:
             os.fchmod(lock, _MODE)
-        _wait(lock, Path(path), seconds, said or logging.getLogger(__name__).warning)
-        _tell(lock, _myself())
+        take(lock)
+        _tell(lock, text)
         try:
             yield
         finally:
@@ -87,8 +114,11 @@ def _myself() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user has a number and need not have a name
         user = str(os.getuid())
-    command = "".join(letter if letter.isprintable() else "?" for letter in " ".join(sys.orig_argv))
-    return f"{os.getpid()} {user} on {socket.gethostname()}: {command[:_LONGEST]}"
+    return f"{os.getpid()} {user} on {socket.gethostname()}: {_command()}"
+
+
+def _command() -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(sys.orig_argv))[:_LONGEST]
 
 
 def _tell(lock: int, text: str) -> None:

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from errors import ConfigError, FedtfxError
+from errors import ConfigError, FedtfxError, IntegrityError
+from lineage import soundness
 
 PASSWORD_VARIABLE = "MYSQL_PWD"
 _SECONDS = 20.0
 _LOCK_SECONDS = 10.0
+_TRIES = 4  # of a call while the file is locked; a few seconds each
 _EXPECTED = "a sqlite file, mysql://USER@HOST[:PORT]/DATABASE or grpc://HOST:PORT"
 
 
+class ReadStore:
+    """An `ml_metadata.MetadataStore` of which nothing can be called but what reads: `get_...`."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("get_"):
+            raise AttributeError(f"{name}: this store is opened to be read")
+        return getattr(self._store, name)
+
+
 @contextmanager
-def opened(where: str) -> Iterator[Any]:
+def opened(where: str) -> Iterator[ReadStore]:
     """Gives an `ml_metadata.MetadataStore` to read from; a sqlite file is opened so that it cannot be written.
+
+    In an empty MySQL database ML Metadata makes its tables when it connects; a user who may only SELECT can read.
 
     Args:
       where: path of a sqlite database; `mysql://user@host:port/database`, whose password is in the environment variable
@@ -35,11 +53,26 @@ def opened(where: str) -> Iterator[Any]:
     from ml_metadata.metadata_store import metadata_store
 
     try:
-        yield metadata_store.MetadataStore(config)
+        with _silent():
+            yield ReadStore(metadata_store.MetadataStore(config))
+    except errors.AbortedError as error:
+        raise _unreadable(where, "one that is locked") from error
     except errors.StatusError as error:
         raise _unreadable(where, " ".join(str(error).split())) from error
     except RuntimeError as error:  # what its C++ raises when it cannot connect
         raise _unreadable(where, " ".join(str(error).split())) from error
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """What ML Metadata's client would log of an error is in ours."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def connection(where: str) -> Any:
@@ -54,7 +87,7 @@ def connection(where: str) -> Any:
     if address.scheme == "mysql":
         return _mysql(where, address)
     if "://" in where or not where:
-        raise ConfigError(f"--metadata: expected {_EXPECTED}, got {where!r}.")
+        raise ConfigError(f"--metadata: expected {_EXPECTED}, got {_without_password(where)!r}.")
     return _sqlite(where)
 
 
@@ -78,12 +111,25 @@ def _mysql(where: str, address: SplitResult) -> Any:
             f"--metadata: expected no password in the address; put it into the environment as {PASSWORD_VARIABLE}."
         )
     if not re.fullmatch(r"[\w$-]+", database) or not user:
-        raise ConfigError(f"--metadata: expected mysql://USER@HOST[:PORT]/DATABASE, got {where!r}.")
+        raise ConfigError(f"--metadata: expected mysql://USER@HOST[:PORT]/DATABASE, got {_without_password(where)!r}.")
+    if host != "localhost":  # which means a socket of this machine
+        _check_server(where, host, port)
     config = metadata_store_pb2.ConnectionConfig()
     config.mysql.host, config.mysql.port, config.mysql.database, config.mysql.user = host, port, database, user
     config.mysql.password = os.environ.get(PASSWORD_VARIABLE, "")
     config.mysql.skip_db_creation = True
     return config
+
+
+def _check_server(where: str, host: str, port: int) -> None:
+    """MySQL's client does not say why it cannot connect, and waits for ever for a silent server; others speak first."""
+    try:
+        with socket.create_connection((host, port), timeout=_LOCK_SECONDS) as connected:
+            greeting = connected.recv(1)
+    except OSError as error:
+        raise _unreadable(where, (error.strerror or str(error)).lower()) from None
+    if not greeting:
+        raise _unreadable(where, "a server that hangs up")
 
 
 def _sqlite(path: str) -> Any:
@@ -93,6 +139,7 @@ def _sqlite(path: str) -> Any:
     config = metadata_store_pb2.ConnectionConfig()
     config.sqlite.filename_uri = os.path.abspath(path)
     config.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READONLY
+    config.retry_options.max_num_retries = _TRIES
     return config
 
 
@@ -106,12 +153,15 @@ def _check_file(path: str) -> None:
     database = sqlite3.connect(f"file:{_quoted(os.path.abspath(path))}?mode=ro", uri=True, timeout=_LOCK_SECONDS)
     try:
         tables = database.execute("select count(*) from sqlite_master where name in ('MLMDEnv', 'Artifact')").fetchone()[0]
+        broken = soundness.dangling(database) if tables == 2 else ""
     except sqlite3.DatabaseError as error:
         raise _unreadable(path, str(error)) from None
     finally:
         database.close()
     if tables != 2:
-        raise _unreadable(path, "it holds none of its tables")
+        raise _unreadable(path, "one with none of its tables")
+    if broken:
+        raise IntegrityError(f"{path}: expected what ML Metadata wrote, got {broken}: it was altered; put back a copy of it.")
 
 
 def _quoted(path: str) -> str:
@@ -124,11 +174,19 @@ def _host_and_port(where: str, address: SplitResult, default: int | None) -> tup
     except ValueError:  # a port that is no number
         host, port = None, None
     if not host or not port:
-        raise ConfigError(f"--metadata: expected {_EXPECTED}, got {where!r}.")
+        raise ConfigError(f"--metadata: expected {_EXPECTED}, got {_without_password(where)!r}.")
     return host, port
 
 
 def _unreadable(where: str, why: str) -> FedtfxError:
-    return FedtfxError(
-        f"{where}: expected an ML Metadata store that can be read, got {why[:300]}; check the address, or put a copy back."
-    )
+    if "mysql_real_connect" in why:  # nothing that follows it tells more
+        why = f"no MySQL server, or one that does not let this user in with the password in {PASSWORD_VARIABLE}"
+    if "locked" in why:
+        remedy = "try again when what writes to it is done"
+    else:
+        remedy = "check the address, or that its server runs" if "://" in where else "put a copy of it back"
+    return FedtfxError(f"{where}: expected an ML Metadata store that can be read, got {why[:300]}; {remedy}.")
+
+
+def _without_password(where: str) -> str:
+    return re.sub(r"://[^/]*@", "://...@", where)

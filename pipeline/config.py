@@ -20,6 +20,7 @@ from typing import Annotated, Any, ClassVar
 
 from errors import ConfigError
 from pipeline.gate_config import GateConfig
+from pipeline.model_card_config import ModelCardConfig
 from pipeline.split_config import SplitConfig
 from pipeline.strict_yaml import (
     Section,
@@ -124,6 +125,8 @@ class PipelineConfig(Section):
     train: TrainConfig
     gate: GateConfig = field(default_factory=GateConfig)
     baseline: BaselineConfig = field(default_factory=BaselineConfig)
+    model_card: ModelCardConfig | None = None
+    """None: the card says nothing of what the model is for."""
     seed: Annotated[int, whole(0, 2**31 - 1)] = 42
 
     def validate(self) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 # From where they are, not through tfx.v1, which would load Vertex AI's and Kubeflow's clients too: a sixth of a run's start.
-from tfx.components.infra_validator.component import InfraValidator
-from tfx.components.statistics_gen.component import StatisticsGen
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import infra_validator_pb2, pusher_pb2, trainer_pb2
@@ -28,13 +27,18 @@ from components.federated_evaluator.component import FederatedEvaluator
 from components.federated_split.component import FederatedSplit
 from components.federated_trainer.component import FederatedTrainer
 from components.inferred_schema import InferredSchema
+from components.infra_validator import DigestedInfraValidator
 from components.model_evaluator.component import ModelEvaluator, ReportingEvaluator
 from components.paired_evaluator.component import PairedEvaluator
+from components.run_report.component import RunReport, inputs_of
 from components.serving_check.component import ServingCheck
+from components.statistics_gen import DigestedStatisticsGen
+from lineage import forgotten
 from lineage.digests import code_digest
+from lineage.forgotten import Omission
 from modeling import contract
 from modeling.export import EXAMPLES_SIGNATURE
-from pipeline import gate
+from pipeline import gate, provenance, run_log
 from pipeline.config import PipelineConfig
 from pipeline.environment import Environment
 from pipeline.split_config import SplitConfig
@@ -49,7 +53,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Any:
       ConfigError: the model module cannot be loaded, or the curated schema is not there or none.
     """
     module = contract.load(config.model)
-    data = _data_nodes(config, module)
+    data = _data_nodes(config, environment, module)
     examples, validator = data["ExampleGen"], data["ExampleValidator"]
     trainer = _trainer(config, examples, module)
     trainer.add_upstream_node(validator)  # nothing is computed on data that do not fit the schema
@@ -57,6 +61,7 @@ def create_pipeline(config: PipelineConfig, environment: Environment) -> Any:
     if config.split is not None and config.train.federated:
         nodes |= _federated_nodes(config, config.split, environment, module, nodes)
     nodes |= gate_nodes(config, environment, module, nodes)
+    nodes["RunReport"] = _run_report(config, environment, nodes)
     return Pipeline(
         pipeline_name=config.name,
         pipeline_root=environment.pipeline_root(config.name),
@@ -72,9 +77,9 @@ def candidate_node(config: PipelineConfig) -> str:
     return FEDERATED_TRAINER if config.train.federated else TRAINER
 
 
-def _data_nodes(config: PipelineConfig, module: contract.ModelModule) -> dict[str, Any]:
-    examples = _example_gen(config)
-    statistics = StatisticsGen(examples=examples.outputs["examples"])
+def _data_nodes(config: PipelineConfig, environment: Environment, module: contract.ModelModule) -> dict[str, Any]:
+    examples = _example_gen(config, forgotten.omission(environment.root, config.name))
+    statistics = DigestedStatisticsGen(examples=examples.outputs["examples"])
     schema = _schema(config, statistics)
     validator = _validator(config, statistics, schema, module)
     return {"ExampleGen": examples, "StatisticsGen": statistics, "SchemaGen": schema, "ExampleValidator": validator}
@@ -85,7 +90,7 @@ def _federated_nodes(
 ) -> dict[str, Any]:
     """Split and training, and an evaluation of the baseline, which is not the model under test then."""
     examples = nodes["ExampleGen"]
-    divided = _split(config, split, examples, module)
+    divided = _split(config, split, examples, module, forgotten.omission(environment.root, config.name))
     divided.add_upstream_node(nodes["ExampleValidator"])
     base_model = nodes[TRAINER].outputs["model"]
     trained = FederatedTrainer(
@@ -123,7 +128,7 @@ def gate_nodes(
     if environment.model_server_image:
         judges["InfraValidator"] = _infra_validator(environment.model_server_image, settings, nodes["ExampleGen"], candidate)
     decision = _deploy_gate(config, environment, settings, judges, served, candidate)
-    pusher = _pusher(config, environment, candidate, decision)
+    pusher = _pusher(config, environment, {**nodes, "DeployGate": decision})
     return {"ServedModel": served, **judges, "DeployGate": decision, "Pusher": pusher}
 
 
@@ -171,7 +176,7 @@ def _infra_validator(image: str, settings: Mapping[str, Any], examples: Any, can
         split_name="eval",
         num_examples=settings["serving"]["samples"],
     )
-    return InfraValidator(
+    return DigestedInfraValidator(
         model=candidate.outputs["model"], examples=examples.outputs["examples"], serving_spec=server, request_spec=samples
     )
 
@@ -210,9 +215,9 @@ def _findings(judges: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
     return {key: (judges[node_id], output) for key, (node_id, output) in made_by.items() if node_id in judges}
 
 
-def _example_gen(config: PipelineConfig) -> Any:
+def _example_gen(config: PipelineConfig, left_out: Omission | None) -> Any:
     data = config.data
-    return example_gen(data_format=data.format, path=data.path, splits=data.splits, seed=config.seed)
+    return example_gen(data_format=data.format, path=data.path, splits=data.splits, seed=config.seed, forgotten=left_out)
 
 
 def _schema(config: PipelineConfig, statistics: Any) -> Any:
@@ -232,12 +237,18 @@ def _validator(config: PipelineConfig, statistics: Any, schema: Any, module: con
     )
 
 
-def _split(config: PipelineConfig, split: SplitConfig, examples: Any, module: contract.ModelModule) -> FederatedSplit:
+def _split(
+    config: PipelineConfig, split: SplitConfig, examples: Any, module: contract.ModelModule, left_out: Omission | None
+) -> FederatedSplit:
     parameters = split.parameters()
     if parameters["label"] is None:
         parameters["label"] = module.label_key
     return FederatedSplit(
-        examples=examples.outputs["examples"], strategy=split.strategy, parameters=parameters, seed=config.seed
+        examples=examples.outputs["examples"],
+        strategy=split.strategy,
+        parameters=parameters,
+        seed=config.seed,
+        forgotten=left_out,
     )
 
 
@@ -273,11 +284,38 @@ def _baseline_evaluator(config: PipelineConfig, examples: Any, model: Any, modul
     return ReportingEvaluator(examples=examples.outputs["examples"], model=model, eval_config=measured)
 
 
-def _pusher(config: PipelineConfig, environment: Environment, candidate: Any, decision: DeployGate) -> AtomicPusher:
+def _pusher(config: PipelineConfig, environment: Environment, nodes: Mapping[str, Any]) -> AtomicPusher:
     to_directory = pusher_pb2.PushDestination.Filesystem(base_directory=environment.model_dir(config.name))
     return AtomicPusher(
-        model=candidate.outputs["model"],
-        model_blessing=decision.outputs["blessing"],
+        model=nodes[candidate_node(config)].outputs["model"],
+        model_blessing=nodes["DeployGate"].outputs["blessing"],
         push_destination=pusher_pb2.PushDestination(filesystem=to_directory),
-        custom_config={push.MODEL_NODE: candidate_node(config), push.MODEL_SERVERS: list(environment.model_servers)},
+        custom_config={
+            push.MODEL_NODE: candidate_node(config),
+            push.MODEL_SERVERS: list(environment.model_servers),
+            push.SIGNING_KEY: environment.signing_key,
+            push.RUN_LOG: os.path.join(environment.root, run_log.FILE),
+            push.PIPELINE: config.name,
+            push.RUN_FACTS: provenance.record(config),
+        },
+        **_origins(config, nodes),
     )
+
+
+def _origins(config: PipelineConfig, nodes: Mapping[str, Any]) -> dict[str, Any]:
+    """Input of Pusher -> the channel that holds it: what the statement about the model lists."""
+    made_by = {
+        "examples": "ExampleGen",
+        "schema": "SchemaGen",
+        "federated_examples": "FederatedSplit",
+        "decision": "DeployGate",
+    }
+    origins = {key: nodes[node_id].outputs[key] for key, node_id in made_by.items() if node_id in nodes}
+    if config.train.mode == "warm_start":
+        origins["base_model"] = nodes[TRAINER].outputs["model"]
+    return origins
+
+
+def _run_report(config: PipelineConfig, environment: Environment, nodes: Mapping[str, Any]) -> RunReport:
+    card = config.model_card.words() if config.model_card else {}
+    return RunReport(name=config.name, inputs=inputs_of(nodes), metadata=environment.metadata_path, card=card)

@@ -9,6 +9,7 @@ import shutil
 from typing import Any
 
 from pipeline.environment import Environment
+from pipeline.run_log import RunLog
 
 logger = logging.getLogger(__name__)
 
@@ -25,15 +26,18 @@ def clean(environment: Environment, pipeline_name: str, reason: str) -> list[str
 
     Returns:
       The ids of the nodes whose executions were canceled.
+
+    Raises:
+      IntegrityError, FedtfxError: the log of runs was altered, or cannot be written; nothing is marked then.
     """
     if not os.path.exists(environment.metadata_path):
         return []
     from tfx.orchestration import metadata
 
     with metadata.Metadata(environment.metadata_connection()) as handle:
-        return [
-            _cancel(handle.store, environment, pipeline_name, dead, reason) for dead in _running(handle.store, pipeline_name)
-        ]
+        dead = _running(handle.store, pipeline_name)
+        _write_down(handle.store, environment.root, pipeline_name, dead, reason)
+        return [_cancel(handle.store, environment, pipeline_name, one) for one in dead]
 
 
 def _running(store: Any, pipeline_name: str) -> list[Any]:
@@ -46,19 +50,31 @@ def _running(store: Any, pipeline_name: str) -> list[Any]:
     return [execution for execution in store.get_executions_by_context(pipeline.id) if execution.last_known_state in alive]
 
 
-def _cancel(store: Any, environment: Environment, pipeline_name: str, execution: Any, reason: str) -> str:
+def _write_down(store: Any, root: str, pipeline_name: str, dead: list[Any], reason: str) -> None:
+    """Marks the executions, and tells the log of runs before ML Metadata: whoever dies in between is asked again."""
     from ml_metadata.proto import metadata_store_pb2
 
+    runs: dict[str, dict[int, Any]] = {}
+    for execution in dead:
+        execution.last_known_state = metadata_store_pb2.Execution.CANCELED
+        execution.custom_properties["canceled_because"].string_value = reason
+        names = {context.type: context.name for context in store.get_contexts_by_execution(execution.id)}
+        events = store.get_events_by_execution_ids([execution.id])
+        runs.setdefault(names.get("pipeline_run", ""), {})[execution.id] = (execution, events)
+    for run, executions in runs.items():
+        RunLog(root, pipeline_name, run).canceled(executions, reason)
+
+
+def _cancel(store: Any, environment: Environment, pipeline_name: str, execution: Any) -> str:
     from pipeline.execution import node_of
 
-    execution.last_known_state = metadata_store_pb2.Execution.CANCELED
-    execution.custom_properties["canceled_because"].string_value = reason
     store.put_executions([execution])
     node_id = node_of(store, execution)
     if not node_id:  # none of TFX's launcher, which alone makes these folders
         return "an unknown node"
     for folder in _outputs(environment.pipeline_root(pipeline_name), node_id, execution.id):
         shutil.rmtree(folder, ignore_errors=True)
+    reason = execution.custom_properties["canceled_because"].string_value
     logger.info("execution %d of %s was %s; marked as canceled", execution.id, node_id, reason)
     return node_id
 

@@ -20,6 +20,7 @@ class Environment:
       model_server_image: image of TensorFlow Serving, `name:tag`, in which the stock InfraValidator tries a model too; only
         where the pipeline runs in a Kubernetes cluster. ServingCheck tries it in our own model server everywhere.
       model_servers: HOST:PORT of the model servers' gRPC that must answer with a pushed version before the run is done.
+      signing_key: private key for statements about pushed models; None for none. Only the path goes to nodes.
       cache: whether a node whose inputs, parameters and code did not change is answered from an earlier run.
     """
 
@@ -29,6 +30,7 @@ class Environment:
     cache: bool = True
     model_server_image: str | None = None
     model_servers: tuple[str, ...] = ()
+    signing_key: str | None = None
 
     @classmethod
     def local(
@@ -38,9 +40,16 @@ class Environment:
         *,
         cache: bool = True,
         model_servers: Sequence[str] = (),
+        signing_key: str | None = None,
     ) -> Environment:
         """This machine: artifacts and a sqlite ML Metadata database under `root`."""
-        return cls(os.path.abspath(root), os.path.abspath(serving_root), cache=cache, model_servers=tuple(model_servers))
+        return cls(
+            os.path.abspath(root),
+            os.path.abspath(serving_root),
+            cache=cache,
+            model_servers=tuple(model_servers),
+            signing_key=os.path.abspath(signing_key) if signing_key is not None else None,
+        )
 
     @property
     def metadata_path(self) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 from errors import ConfigError, FedtfxError
+from lineage import locking
 from pipeline import published
 from pipeline.environment import Environment
+from pipeline.run_log import RunLog
 from pipeline.strict_yaml import guess
 
 COMPLETE, CACHED, FAILED, CANCELED = "complete", "cached", "failed", "canceled"
@@ -72,6 +73,7 @@ def run(
 
     Raises:
       ConfigError: there is no node `again_from`; nothing has been run.
+      IntegrityError, FedtfxError: the log of runs was altered, or cannot be written; if so from the start, nothing was run.
       NodeFailed: a node raised, or ended without having completed, or what it took from the cache is not what was published.
         No further node is run.
     """
@@ -79,8 +81,10 @@ def run(
     if again_from:
         _ignore_cache(ir, again_from)
     connection = environment.metadata_connection()
+    log = RunLog(environment.root, dag.pipeline_info.pipeline_name, run_id)
+    log.started(facts)
     _record_run(ir, connection, facts)
-    return [_run_node(ir, node.pipeline_node, connection, run_id, watcher) for node in ir.nodes]
+    return [_run_node(ir, node.pipeline_node, connection, log, watcher) for node in ir.nodes]
 
 
 def _compile(dag: Any, run_id: str) -> Any:
@@ -117,7 +121,7 @@ def _record_run(ir: Any, connection: Any, facts: Mapping[str, str | int]) -> Non
         handle.store.put_contexts([run])
 
 
-def _run_node(ir: Any, node: Any, connection: Any, run_id: str, watcher: Watcher) -> NodeResult:
+def _run_node(ir: Any, node: Any, connection: Any, log: RunLog, watcher: Watcher) -> NodeResult:
     node_id = node.node_info.id
     watcher.started(node_id)
     started = time.monotonic()
@@ -126,7 +130,7 @@ def _run_node(ir: Any, node: Any, connection: Any, run_id: str, watcher: Watcher
         _launch(ir, node, connection)
     except Exception as error:  # whatever a component raises; reported with the node's name, kept as the cause
         cause = error
-    state, execution_id, recorded = _state(connection, run_id, node_id)
+    state, execution_id, recorded = _state(connection, log, node_id)
     if cause is None and state == CACHED and execution_id is not None:
         cause = published.alteration(connection, node_id, execution_id)
     succeeded = cause is None and state in (COMPLETE, CACHED)
@@ -153,16 +157,20 @@ def _launch(ir: Any, node: Any, connection: Any) -> None:
     ).launch()
 
 
-def _state(connection: Any, run_id: str, node_id: str) -> tuple[str, int | None, str]:
-    """State, id and recorded error of a node's newest execution in this run, from ML Metadata; `canceled` if there is none."""
+def _state(connection: Any, log: RunLog, node_id: str) -> tuple[str, int | None, str]:
+    """State, id and recorded error of a node's newest execution in this run, from ML Metadata; `canceled` if there is none.
+
+    The log of runs is told of it.
+    """
     from ml_metadata.proto import metadata_store_pb2
     from tfx.orchestration import metadata
     from tfx.orchestration.portable.mlmd import execution_lib
 
     with metadata.Metadata(connection) as handle:
-        found = executions_of_run(handle.store, run_id).get(node_id)
-    if found is None:
-        return CANCELED, None, ""
+        found = executions_of_run(handle.store, log.run).get(node_id)
+        if found is None:
+            return CANCELED, None, ""
+        log.node(handle.store, node_id, found.id)
     noted = execution_lib.get_execution_result(found, ignore_parse_errors=True)
     state = metadata_store_pb2.Execution.State.Name(found.last_known_state).lower()
     return state, found.id, noted.result_message if noted else ""
@@ -189,26 +197,13 @@ def exclusive(environment: Environment) -> Iterator[None]:
 
     Raises:
       ConfigError: the root cannot be made or written to.
-      FedtfxError: another run holds it.
+      BusyError: another run holds it, or what removes artifacts.
     """
-    with _lock_file(environment.root) as lock:
+    root = environment.root
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise FedtfxError(
-                f"another run ({lock.read().strip() or 'unknown'}) is using {environment.root}; wait for it, or give"
-                " --pipeline-root another folder."
-            ) from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-        lock.flush()
+            os.makedirs(root, exist_ok=True)
+            stack.enter_context(locking.exclusive(root))
+        except OSError as error:
+            raise ConfigError(f"--pipeline-root: cannot write to {root} ({error.strerror}); give another folder.") from None
         yield
-
-
-def _lock_file(root: str) -> TextIO:
-    try:
-        os.makedirs(root, exist_ok=True)
-        return open(os.path.join(root, ".lock"), "a+", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"--pipeline-root: cannot write to {root} ({error.strerror}); give another folder.") from None

@@ -7,15 +7,15 @@ import datetime
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TextIO
+from typing import Any, TextIO
 
 from components.beam_errors import cause_of
 from components.federated_trainer import checkpoints
 from errors import ConfigError, DataError, FedtfxError
 from modeling import check, contract, stopping
-from pipeline import dead_runs, execution, gate, places, provenance
+from pipeline import dead_runs, execution, gate, places, provenance, run_log, signing_key
 from pipeline.config import DataConfig, PipelineConfig
 from pipeline.environment import Environment
 from pipeline.interruption import MESSAGE
@@ -37,7 +37,11 @@ def run(config: PipelineConfig, options: argparse.Namespace) -> int:
       KeyboardInterrupt: the run was interrupted, and what it had half done is cleared.
     """
     environment = Environment.local(
-        options.pipeline_root, options.serving_root, cache=not options.no_cache, model_servers=options.model_server
+        options.pipeline_root,
+        options.serving_root,
+        cache=not options.no_cache,
+        model_servers=options.model_server,
+        signing_key=signing_key.check(options.signing_key, options.pipeline_root),
     )
     run_id = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%d-%H%M%S.%f")
     log = os.path.join(environment.root, "logs", f"{config.name}-{run_id}.log")
@@ -61,7 +65,7 @@ def run(config: PipelineConfig, options: argparse.Namespace) -> int:
 
 
 def check_places(name: str, options: argparse.Namespace) -> None:
-    """Refuses folders that a run of the pipeline `name` could not write to, and model servers it could not ask.
+    """Refuses folders that a run of the pipeline `name` could not write to, model servers it could not ask, and a bad key.
 
     Raises:
       ConfigError: one line that names the option.
@@ -69,6 +73,7 @@ def check_places(name: str, options: argparse.Namespace) -> None:
     places.check_folder("--pipeline-root", options.pipeline_root)
     places.check_folder("--serving-root", options.serving_root)
     places.check_folder("--serving-root", os.path.join(options.serving_root, name))
+    signing_key.check(options.signing_key, options.pipeline_root)
     servers.check_addresses("--model-server", options.model_server)
     if layout.live_version(os.path.join(options.serving_root, name)) is not None:
         _check_servers(name, options.model_server)
@@ -114,8 +119,12 @@ def _attempt(
 
 def _prepare(config: PipelineConfig, environment: Environment, run_id: str, screen: TextIO) -> None:
     lint(config)
+    signing_key.prepare(environment)
     places.check_database(environment.metadata_path)
+    log = run_log.RunLog(environment.root, config.name, run_id)
+    log.entries()
     dead = dead_runs.clean(environment, config.name, f"found running when run {run_id} began: its process had died")
+    _with_store(environment, log.close_dead)
     if dead:
         show(screen, f"  an earlier run died in {', '.join(dead)}; what it left half done was cleared\n")
 
@@ -166,15 +175,34 @@ def _nodes(
     from pipeline.dag import create_pipeline
 
     dag = create_pipeline(config, environment)
+    log = run_log.RunLog(environment.root, config.name, run_id)
     try:
         with progress:
             results = execution.run(dag, environment, run_id, progress, facts=provenance.record(config), again_from=again_from)
     except (KeyboardInterrupt, execution.NodeFailed) as error:  # an execution whose driver raised is still RUNNING
-        how = "failed" if isinstance(error, execution.NodeFailed) else "was interrupted"
-        dead_runs.clean(environment, config.name, f"run {run_id} {how}")
+        _give_up(environment, log, run_log.FAILED if isinstance(error, execution.NodeFailed) else run_log.INTERRUPTED)
         raise
     checkpoints.sweep(environment.state_dir)  # what was trained is published
+    _with_store(environment, log.ended)
     return results
+
+
+def _give_up(environment: Environment, log: run_log.RunLog, outcome: str) -> None:
+    """Closes the books of a run that did not come to its end; why it did not is what must be told, whatever is wrong here."""
+    try:
+        dead_runs.clean(environment, log.pipeline, f"run {log.run} {'was ' * (outcome != run_log.FAILED)}{outcome}")
+        _with_store(environment, lambda store: log.ended(store, outcome))
+    except FedtfxError as problem:
+        logger.error("the books of run %s were not closed: %s", log.run, problem)
+
+
+def _with_store(environment: Environment, told: Callable[[Any], None]) -> None:
+    """Calls it with ML Metadata, if there is any yet."""
+    from tfx.orchestration import metadata
+
+    if os.path.exists(environment.metadata_path):
+        with metadata.Metadata(environment.metadata_connection()) as handle:
+            told(handle.store)
 
 
 def _explained(error: Exception, log: str) -> FedtfxError:

@@ -8,12 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lineage.digests import code_digest, file_digest
+from lineage.digests import file_digest, own_code_digest
 from pipeline import config as configuration
 from pipeline.config import PipelineConfig
 
 _ROOT = Path(__file__).parents[1]
-_OURS = ("components", "lineage", "modeling", "pipeline", "serving", "errors.py", "local_runner.py")
 _STACK = ("tfx", "tensorflow-federated", "tensorflow", "tensorflow-model-analysis", "ml-metadata", "apache-beam")
 
 
@@ -26,7 +25,7 @@ def record(config: PipelineConfig) -> dict[str, str | int]:
     facts: dict[str, str | int] = {
         "config_digest": configuration.digest(config),
         "seed": config.seed,
-        "code_version": code_digest(*(_ROOT / name for name in _OURS if (_ROOT / name).exists())),
+        "code_version": own_code_digest(),
         "python": sys.version.split()[0],
     }
     facts |= {f"version_{package}": importlib.metadata.version(package) for package in _STACK}

@@ -31,11 +31,12 @@ def alteration(connection: Any, node_id: str, execution_id: int) -> IntegrityErr
 def _altered(artifact: Any) -> str:
     """In what an artifact's directory differs from what was published, as far as that can be told; else nothing.
 
-    A PushedModel's digest is that of the version in the serving directory, which `serving.layout` looks after. A blessing
-    without a decision (of an Evaluator that has no threshold) is published empty.
+    An older release recorded a digest of some only. A blessing without a decision (of an Evaluator that has no threshold) is
+    published empty.
     """
-    expected = artifact.get_string_custom_property("digest")
-    if expected and artifact.type_name != "PushedModel":
+    from components import digested
+
+    if expected := digested.recorded(artifact):
         found = _digest(artifact.uri)
         return "" if found == expected else f"digest {expected}, found {found}"
     undecided = artifact.type_name == "ModelBlessing" and not artifact.has_custom_property("blessed")

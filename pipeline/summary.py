@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from components.federated_trainer.privacy.accounting import NOT_COVERED
+from components.run_report.writing import HTML_FILE
 from pipeline import decision as decisions
 from pipeline.config import PipelineConfig
 from pipeline.decision import Decision
@@ -140,6 +141,7 @@ def summarise(config: PipelineConfig, environment: Environment, run_id: str, nod
         "tensorboard": outputs["FederatedTrainer" if federated else "Trainer"]["model_run"].uri,
         "partition": os.path.join(divided, "partition.svg") if divided else None,
         "decision": decision.page,
+        "report": _report(outputs),
     }
     return Summary(
         run_id=run_id,
@@ -153,6 +155,13 @@ def summarise(config: PipelineConfig, environment: Environment, run_id: str, nod
         privacy=_privacy_of(recorded),
         training=_training_of(recorded, config.train.rounds),
     )
+
+
+def _report(outputs: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The model card as a page; None in a pipeline without RunReport."""
+    if "report" not in outputs.get("RunReport", {}):
+        return None
+    return os.path.join(outputs["RunReport"]["report"].uri, HTML_FILE)
 
 
 def split_in_a_line(uri: str) -> str | None:
@@ -329,6 +338,7 @@ def _places(summary: Summary, environment: Environment) -> list[str]:
         "served from": environment.serving_root,
         "answered by": ", ".join(environment.model_servers) if summary.pushed and summary.pushed["live"] else None,
         "decision": summary.paths["decision"],
+        "model card": summary.paths["report"],
         "metadata": summary.paths["metadata"],
         "log": summary.paths["log"],
         "TensorBoard": summary.paths["tensorboard"],

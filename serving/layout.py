@@ -1,14 +1,15 @@
 """The serving directory: which versions are there, and how a new one gets in.
 
     {base}/{model_name}/{version}/saved_model.pb ...    a complete version; TensorFlow Serving's layout
+    {base}/{model_name}/{version}.intoto.jsonl          a signed statement about it, see `statements`
     {base}/{model_name}/.incoming-{version}-{random}/   a copy under way, or what a killed one left
     {base}/{model_name}/.removed-{version}-{random}/    a version that is being removed
     {base}/{model_name}/.lock                           held while something is published, released or removed
     {base}/models.config, {base}/audit.jsonl            see `models_config` and `records`
 
 A server may poll at any moment and a process may die at any moment, so a numeric name is given by one rename, after every byte
-is on the disk. A version is named in models.config and in the log after that; what a killed process did not get to write there,
-the next push or release does.
+is on the disk, and the statement too. A version is named in models.config and in the log after that; what a killed process did
+not get to write there, the next push or release does.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from errors import ConfigError, IntegrityError, PushError
 from lineage import audit_log
 from lineage.digests import tree_digest
 from lineage.durable import sync_directory
-from serving import models_config, records
+from serving import models_config, records, statements
 from serving.models_config import locked
 from serving.records import Serving
 
@@ -37,6 +38,7 @@ SAVED_MODEL = "saved_model.pb"
 _VARIABLES = os.path.join("variables", "variables.index")
 _RESTORE = b"RestoreV2"  # the operation by which a graph reads its variables
 _INCOMING, _REMOVED = ".incoming-", ".removed-"
+_INCOMING_VERSION = re.compile(r"\.incoming-([0-9]{1,19})-[^.]*")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _LAST_VERSION = 2**63 - 1  # TensorFlow Serving parses a version as int64
 _CHUNK = 1 << 20
@@ -67,6 +69,7 @@ class Published:
       pushed: False if it held these very bytes already and nothing was copied.
       live: the version that was live when this was done: `version`, unless the model is held at another.
       audit_digest: hex sha256 of the newest entry of the log of releases, which holds that of all before it.
+      statement: the file's bytes that state where the version came from; None if there is none.
     """
 
     version: int
@@ -75,6 +78,7 @@ class Published:
     pushed: bool
     live: int | None
     audit_digest: str
+    statement: bytes | None = None
 
 
 def model_directory(base: str | os.PathLike[str], model_name: str) -> Path:
@@ -211,6 +215,7 @@ def publish(
     *,
     expected_digest: str | None = None,
     agreed: Callable[[], None] = lambda: None,
+    stated: statements.State = lambda version, digest, there: None,
     now: Callable[[], float] = time.time,
     lock_seconds: float = LOCK_SECONDS,
     said: Callable[[str], None] | None = None,
@@ -226,6 +231,7 @@ def publish(
       model_dir: see `model_directory`; made if it is missing.
       expected_digest: the tree digest that `source` must have, if it is known.
       agreed: called when no other publisher can change the directory any more; if it raises, nothing is published.
+      stated: called then for the statement about the version, which is written before it; if it raises, nothing is published.
       now: seconds since 1970.
       lock_seconds: to wait for another publisher, or a release, at most.
       said: told for whom; see `lineage.locking`.
@@ -246,15 +252,16 @@ def publish(
             agreed()
             if (there := _already_there(target, before, digest)) is not None:
                 sync_directory(target)  # its publisher may have been killed between the rename and this
+                said_of_it = statements.put(target, there, digest, stated, hidden=_INCOMING)
                 newest = audit_log.digest(audit_log.read(target.absolute().parent / records.FILE)[-1])
-                return Published(there, str(target / str(there)), digest, False, before.live, newest)
+                return Published(there, str(target / str(there)), digest, False, before.live, newest, said_of_it)
             version = _next_version(target, now)
-            path = _place(origin, target, version, digest)
+            path, said_of_it = _place(origin, target, version, digest, stated)
             root, name = _root_and_name(target)
             models_config.ensure(root, name)  # not before: a server that reads of a model waits for a version
             live = live_version(target)
             entry = records.add(root, records.PUSH, name, live, version=version, digest=digest)
-            return Published(version, str(path), digest, True, live, audit_log.digest(entry))
+            return Published(version, str(path), digest, True, live, audit_log.digest(entry), said_of_it)
 
 
 def _root_and_name(model_dir: str | os.PathLike[str]) -> tuple[Path, str]:
@@ -332,32 +339,38 @@ def _make_directory(path: Path) -> None:
 def _remove_leftovers(model_dir: Path) -> None:
     for path in (*model_dir.glob(f"{_INCOMING}*"), *model_dir.glob(f"{_REMOVED}*")):
         if path.is_dir() and not path.is_symlink():
+            if interrupted := _INCOMING_VERSION.fullmatch(path.name):
+                statements.withdraw(model_dir, int(interrupted[1]))
             shutil.rmtree(path)
         else:
             path.unlink()
 
 
 def _next_version(model_dir: Path, now: Callable[[], float]) -> int:
-    highest = max((number for number, _ in _numeric_entries(model_dir)), default=0)
+    stated = (number for number in statements.numbers(model_dir) if number <= _LAST_VERSION)
+    highest = max((*stated, *(number for number, _ in _numeric_entries(model_dir))), default=0)
     version = max(int(now()), highest + 1)
     if version > _LAST_VERSION:
         raise PushError(f"no version is left above {highest} in {model_dir}; remove that entry if it is not a model.")
     return version
 
 
-def _place(source: Path, model_dir: Path, version: int, digest: str) -> Path:
+def _place(source: Path, model_dir: Path, version: int, digest: str, stated: statements.State) -> tuple[Path, bytes | None]:
     incoming = model_dir / f"{_INCOMING}{version}-{secrets.token_hex(4)}"
     final = model_dir / str(version)
     try:
         _copy_tree(source, incoming)
         if (copied := tree_digest(incoming)) != digest:
             raise IntegrityError(f"model at {source} changed while it was copied: expected digest {digest}, got {copied}.")
+        statement = statements.put(model_dir, version, digest, stated, hidden=_INCOMING)
         os.rename(incoming, final)
     except BaseException:
-        shutil.rmtree(incoming, ignore_errors=True)
+        with suppress(OSError):
+            statements.withdraw(model_dir, version)
+            shutil.rmtree(incoming)  # after it: who finds a hidden copy withdraws what was stated of it
         raise
     sync_directory(model_dir)
-    return final
+    return final, statement
 
 
 def _copy_tree(source: Path, target: Path) -> None:

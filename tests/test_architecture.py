@@ -35,15 +35,17 @@ LEAVES = {
             "digests",
             "durable",
             "fingerprints",
+            "forgotten",
             "graph",
             "locking",
             "reading",
             "signing",
+            "soundness",
             "statement",
             "store",
         )
     ),
-    *(f"serving.{name}" for name in ("addresses", "layout", "models_config", "protocol", "records", "servers")),
+    *(f"serving.{name}" for name in ("addresses", "layout", "models_config", "protocol", "records", "servers", "statements")),
 }
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
 MAX_LINES = 400

@@ -16,11 +16,13 @@ from tfx.types import standard_component_specs as keys
 from tfx.utils import json_utils, proto_utils
 
 from components import properties
-from components.atomic_pusher import binding, spec, waiting
+from components.atomic_pusher import attesting, binding, spec, waiting
 from components.deploy_gate.case import digest_of
+from components.digested import RECORD_DIGEST
 from components.uncached_driver import FAILED_NODES
 from errors import IntegrityError, PushError
-from serving import layout
+from lineage.digests import tree_digest
+from serving import layout, statements
 
 _Artifacts = dict[str, list[artifact.Artifact]]
 
@@ -43,6 +45,7 @@ class Executor(stock_executor.Executor):
         Raises:
           PushError: no model, no blessing or no destination is wired, a node of this run failed, the directory cannot be
             written, or a model server does not come to answer with the version, which stays in the directory.
+          ConfigError: the key for the statement about the model cannot be used.
           BusyError: another push or release holds the directory for too long.
           IntegrityError: the model or the blessing is not what was published, the blessing is for another model, or has no
             decision behind it that says the same.
@@ -60,15 +63,26 @@ class Executor(stock_executor.Executor):
             export = self.GetModelPath({keys.MODEL_KEY: [model]})
             # Before the decision is held against the model: bytes that change after this are found by one of the two.
             digest = digest_of(export)
-            decision = binding.bound(blessing, model)
-            facts = {**_publish(decision, model, export, digest, destination), **decision.facts()}
+            decision, config = binding.bound(blessing, model), _custom_config(exec_properties)
+            stated = attesting.state(
+                input_dict, decision, config, model_name=os.path.basename(os.path.abspath(destination)), run=self._run_name()
+            )
+            facts = {**_publish(decision, model, export, digest, destination, stated), **decision.facts()}
             if facts.get(spec.LIVE):
-                waiting.wait(_custom_config(exec_properties), destination, int(facts[spec.VERSION]))
+                waiting.wait(config, destination, int(facts[spec.VERSION]))
         _record(artifact_utils.get_single_instance(output_dict[keys.PUSHED_MODEL_KEY]), {spec.MODEL_ID: model.id, **facts})
+
+    def _run_name(self) -> str:
+        return str((self._context and self._context.pipeline_run_id) or "")
 
 
 def _publish(
-    decision: binding.Bound, model: artifact.Artifact, export: str, digest: str | None, destination: str
+    decision: binding.Bound,
+    model: artifact.Artifact,
+    export: str,
+    digest: str | None,
+    destination: str,
+    stated: statements.State,
 ) -> dict[str, Any]:
     """Copies what was decided on and nothing else, and only over what it was decided beside."""
 
@@ -77,7 +91,11 @@ def _publish(
             raise _Outdated(outdated)
 
     try:
-        return _pushed(layout.publish(export, destination, expected_digest=digest or "", agreed=agreed, said=logging.warning))
+        return _pushed(
+            layout.publish(
+                export, destination, expected_digest=digest or "", agreed=agreed, stated=stated, said=logging.warning
+            )
+        )
     except _Outdated as outdated:
         return _refused(str(outdated))
 
@@ -160,7 +178,7 @@ def _refused(reason: str) -> dict[str, Any]:
 
 
 def _pushed(published: layout.Published) -> dict[str, Any]:
-    logging.info("Version %d at %s, digest %s, copied: %s, live: %s; log: %s", *vars(published).values())
+    logging.info("Version %d at %s, digest %s, copied: %s, live: %s; log: %s", *list(vars(published).values())[:6])
     held = {} if published.live in (published.version, None) else {spec.HELD_AT: str(published.live)}
     return {
         spec.PUSHED: 1,
@@ -171,6 +189,7 @@ def _pushed(published: layout.Published) -> dict[str, Any]:
         spec.DIGEST: published.digest,
         spec.ALREADY_SERVED: int(not published.pushed),
         spec.AUDIT_DIGEST: published.audit_digest,
+        **attesting.recorded(published.statement),
     }
 
 
@@ -179,3 +198,4 @@ def _record(pushed_model: artifact.Artifact, facts: dict[str, Any]) -> None:
     os.makedirs(pushed_model.uri, exist_ok=True)
     with open(os.path.join(pushed_model.uri, spec.RECORD_FILE), "w", encoding="utf-8") as file:
         json.dump(facts, file, indent=2, sort_keys=True)
+    pushed_model.set_string_custom_property(RECORD_DIGEST, tree_digest(pushed_model.uri))

@@ -7,12 +7,12 @@ import os
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
-from tfx.components.schema_gen.import_schema_gen import executor
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ExecutionParameter
 from tfx.types.standard_component_specs import ImportSchemaGenSpec
 
+from components.curated_schema.executor import Executor
 from errors import ConfigError
 from lineage.digests import file_digest
 
@@ -33,7 +33,7 @@ class CuratedSchema(base_component.BaseComponent):
     """
 
     SPEC_CLASS = CuratedSchemaSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
     def __init__(self, schema_file: str) -> None:
         if not os.path.isfile(schema_file):

@@ -24,8 +24,12 @@ from components.example_gens import (
     tfrecord_executor,
 )
 from components.example_gens.executor import SplitExecutor
+from components.example_gens.plan import FORGOTTEN
+from components.federated_split import features
 from errors import ConfigError
+from lineage import forgotten as omissions
 from lineage.digests import code_digest
+from lineage.forgotten import Omission
 
 
 class ContentExampleGen(FileBasedExampleGen):
@@ -64,7 +68,9 @@ FORMATS = {
 }
 
 
-def example_gen(*, data_format: str, path: str | None, splits: Mapping[str, int | str], seed: int) -> BaseComponent:
+def example_gen(
+    *, data_format: str, path: str | None, splits: Mapping[str, int | str], seed: int, forgotten: Omission | None = None
+) -> BaseComponent:
     """Returns the node with id `ExampleGen`; its output `examples` is a standard Examples artifact.
 
     Args:
@@ -73,6 +79,7 @@ def example_gen(*, data_format: str, path: str | None, splits: Mapping[str, int 
       splits: hash buckets (`{"train": 4, "eval": 1}`: four fifths and one fifth, drawn by `seed` and each example's content) or
         one file pattern relative to `path` for each split (`{"train": "train-*.csv", "eval": "test-*.csv"}`).
       seed: decides which example falls into which split, and the order in which they are stored.
+      forgotten: clients whose examples are left out, of every split.
 
     Raises:
       ConfigError: an unknown format, no path, or splits of neither form. The data itself is looked at when the node runs.
@@ -93,7 +100,7 @@ def example_gen(*, data_format: str, path: str | None, splits: Mapping[str, int 
         **source,
         input_config=input_config,
         output_config=output_config,
-        custom_config=_custom_config(seed),
+        custom_config=_custom_config(seed, forgotten),
         custom_executor_spec=BeamExecutorSpec(chosen.executor),
     ).with_id("ExampleGen")
 
@@ -117,13 +124,15 @@ def _split_configs(
     )
 
 
-def _custom_config(seed: int) -> example_gen_pb2.CustomConfig:
+def _custom_config(seed: int, forgotten: Omission | None) -> example_gen_pb2.CustomConfig:
     """Puts the seed and our code's digest where TFX's cache key includes them.
 
     The seed is text, because a Struct's numbers are doubles and would round a large one.
     """
     facts = struct_pb2.Struct()
-    facts.update({"seed": str(seed), "code_version": code_digest(Path(__file__).parent)})
+    facts.update({"seed": str(seed), "code_version": code_digest(Path(__file__).parent, omissions.__file__, features.__file__)})
+    if forgotten is not None:
+        facts.update({FORGOTTEN: forgotten.as_text()})
     config = example_gen_pb2.CustomConfig()
     config.custom_config.Pack(facts)
     return config

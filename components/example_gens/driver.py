@@ -13,7 +13,7 @@ from tfx.components.example_gen.driver import FileBasedDriver, QueryBasedDriver
 from tfx.components.example_gen.input_processor import FileBasedInputProcessor, QueryBasedInputProcessor
 from tfx.proto import example_gen_pb2, range_config_pb2
 
-from components.example_gens import files, idx
+from components.example_gens import content, files, idx
 
 Splits = Iterable[example_gen_pb2.Input.Split]
 
@@ -47,7 +47,7 @@ class _ContentInputProcessor(FileBasedInputProcessor):
             found = files.find(self._input_base_uri, self.get_pattern_for_span_version(split.pattern, span, version))
             paths.update(found)
             paths.update(companion for path in found for companion in self._companions(path))
-        return files.fingerprint(self._input_base_uri, paths)
+        return content.fingerprint(self._input_base_uri, paths)
 
 
 class ContentDriver(FileBasedDriver):

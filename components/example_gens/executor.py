@@ -15,7 +15,8 @@ from tfx.types import artifact_utils
 from tfx.types import standard_component_specs as specs
 
 from components.example_gens import files
-from components.example_gens.plan import Plan, plan_of
+from components.example_gens.leaving_out import LeaveOut
+from components.example_gens.plan import FORGOTTEN, Plan, plan_of
 from components.example_gens.shards import WriteSplit, count_records
 from components.example_gens.splits import split_index
 from errors import DataError
@@ -36,7 +37,8 @@ class SplitExecutor(BaseExampleGenExecutor, abc.ABC):
         {uri}/Split-train/data_tfrecord-00000-of-00001.gz   tf.Examples, in an order drawn from seed and content
         {uri}/Split-eval/...
 
-    Its custom properties: `seed`, `num_examples_<split>`, `digest` (tree digest of the directory), and TFX's
+    Its custom properties: `seed`, `num_examples_<split>`, `digest` (tree digest of the directory), `forgotten` (how
+    many clients are left out, if any), and TFX's
     `input_fingerprint`, `payload_format`, `file_format`.
     """
 
@@ -95,6 +97,8 @@ class SplitExecutor(BaseExampleGenExecutor, abc.ABC):
         folders = {split: artifact_utils.get_split_uri([examples], split) for split in plan.splits}
         with self._make_beam_pipeline() as pipeline:
             for split, records in self.GenerateExamplesByBeam(pipeline, exec_properties).items():
+                if plan.omission is not None:
+                    records |= f"LeaveOut[{split}]" >> beam.ParDo(LeaveOut(plan.omission))
                 _ = records | f"WriteSplit[{split}]" >> WriteSplit(folders[split], plan.seed, num_shards)
         examples_utils.set_payload_format(examples, exec_properties[specs.OUTPUT_DATA_FORMAT_KEY])
         examples_utils.set_file_format(examples, "tfrecords_gzip")
@@ -110,5 +114,7 @@ def _record_facts(examples: types.Artifact, plan: Plan, counts: dict[str, int]) 
             )
         examples.set_int_custom_property(f"num_examples_{split}", count)
     examples.set_int_custom_property("seed", plan.seed)
+    if plan.omission is not None:
+        examples.set_int_custom_property(FORGOTTEN, plan.omission.count)
     examples.set_string_custom_property("digest", tree_digest(examples.uri))
     logging.info("Examples written with seed %d: %s", plan.seed, counts)

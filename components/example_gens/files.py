@@ -1,14 +1,13 @@
-"""Input files: which ones a pattern means, their bytes (unzipped on the way), and the fingerprint of their content."""
+"""Input files: which ones a pattern means, and their bytes (unzipped on the way)."""
 
 from __future__ import annotations
 
 import glob
 import gzip
-import hashlib
 import io
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
@@ -109,31 +108,3 @@ def opened(path: str) -> Iterator[IO[bytes]]:
                 yield buffered
         else:
             yield raw
-
-
-def fingerprint(base: str, paths: Iterable[str]) -> str:
-    """Returns the hex sha256 over (path relative to `base`, size in bytes, sha256 of the bytes) of each file, sorted by path.
-
-    Times, owners and modes do not count, so `touch` changes nothing and one changed byte does. A file that cannot be read
-    counts as such, because a driver must not fail.
-    """
-    sha = hashlib.sha256()
-    for path in sorted(set(paths)):
-        try:
-            size, digest = _content(path)
-        except OSError:
-            size, digest = -1, "unreadable"
-        sha.update(f"{os.path.relpath(path, base)}\0{size}\0{digest}\n".encode())
-    return sha.hexdigest()
-
-
-def _content(path: str) -> tuple[int, str]:
-    if "://" not in path and not os.path.isfile(path):
-        raise OSError(f"{path} is no regular file")  # reading a pipe would wait for ever
-    sha = hashlib.sha256()
-    size = 0
-    with FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED) as raw:
-        while chunk := raw.read(_CHUNK):
-            sha.update(chunk)
-            size += len(chunk)
-    return size, sha.hexdigest()

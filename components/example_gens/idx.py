@@ -16,6 +16,7 @@ import numpy as np
 from apache_beam.io.filesystems import FileSystems
 
 from components.example_gens import files
+from components.example_gens.content import labels_beside
 from errors import DataError
 
 _TYPES = {0x08: "uint8", 0x09: "int8", 0x0B: "int16", 0x0C: "int32", 0x0D: "float32", 0x0E: "float64"}
@@ -25,13 +26,7 @@ _CHUNK = 1 << 20
 
 def existing_labels(images: str) -> list[str]:
     """Returns the labels files that lie beside an images file, the one that is zipped as it is first; may be empty."""
-    folder, name = os.path.split(images)
-    labels, changed = re.subn(r"images(.)idx3", r"labels\1idx1", name)
-    if not changed:
-        return []
-    other = labels[:-3] if labels.endswith(".gz") else labels + ".gz"
-    paths = [FileSystems.join(folder, candidate) for candidate in (labels, other)]
-    return [path for path in paths if FileSystems.exists(path)]
+    return [path for path in labels_beside(images) if FileSystems.exists(path)]
 
 
 def labels_of(images: str) -> str:

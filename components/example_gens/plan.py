@@ -11,6 +11,10 @@ from tfx.proto import example_gen_pb2
 from tfx.types import standard_component_specs as specs
 from tfx.utils import proto_utils
 
+from lineage.forgotten import Omission
+
+FORGOTTEN = "forgotten"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -21,12 +25,14 @@ class Plan:
       patterns: file pattern of each input split, spans filled in.
       buckets: hash buckets of each output split; empty when the splits are given by `patterns`.
       seed: of the hash split and of the stored order.
+      omission: whose examples are left out; None while nobody was forgotten.
     """
 
     base: str
     patterns: dict[str, str]
     buckets: dict[str, int]
     seed: int
+    omission: Omission | None = None
 
     @property
     def splits(self) -> list[str]:
@@ -36,6 +42,7 @@ class Plan:
 
 def plan_of(exec_properties: Mapping[str, Any]) -> Plan:
     """Reads the plan from an execution's properties (protos as JSON text, as TFX passes them)."""
+    facts = _facts(exec_properties[specs.CUSTOM_CONFIG_KEY])
     source = example_gen_pb2.Input()
     proto_utils.json_to_proto(exec_properties[specs.INPUT_CONFIG_KEY], source)
     output = example_gen_pb2.Output()
@@ -44,13 +51,14 @@ def plan_of(exec_properties: Mapping[str, Any]) -> Plan:
         base=exec_properties.get(specs.INPUT_BASE_KEY) or "",
         patterns={split.name: split.pattern for split in source.splits},
         buckets={split.name: split.hash_buckets for split in output.split_config.splits},
-        seed=_seed(exec_properties[specs.CUSTOM_CONFIG_KEY]),
+        seed=int(facts["seed"]),
+        omission=Omission.of(facts[FORGOTTEN]) if FORGOTTEN in facts else None,
     )
 
 
-def _seed(custom_config: str) -> int:
+def _facts(custom_config: str) -> struct_pb2.Struct:
     config = example_gen_pb2.CustomConfig()
     proto_utils.json_to_proto(custom_config, config)
     facts = struct_pb2.Struct()
     config.custom_config.Unpack(facts)
-    return int(facts["seed"])
+    return facts

@@ -14,6 +14,7 @@ from tfx.components.statistics_gen import stats_artifact_utils
 from tfx.types import artifact_utils
 from tfx.types.standard_component_specs import ANOMALIES_KEY, STATISTICS_KEY
 
+from components import digested
 from components.example_validator import spec
 from components.example_validator.anomalies import Anomaly, anomalies
 from components.example_validator.fit import Misfit, misfits
@@ -44,6 +45,7 @@ class Executor(stock.Executor):
             for line in (*wrong, *odd):
                 logger.warning("%s", line)
             raise DataError(_message(wrong, odd))
+        digested.record(output_dict, result)
         return result
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
 
-from components import answers, beam_parts, evidence, judged, scores
+from components import answers, beam_parts, charts, evidence, judged, scores
 from components.artifacts import ClientMetrics
 from components.federated_evaluator import executor, spec
 from components.federated_split import blocks
@@ -82,5 +82,5 @@ class FederatedEvaluator(base_beam_component.BaseBeamComponent):
 
 
 def _code_version() -> str:
-    shared = [module.__file__ for module in (answers, beam_parts, evidence, judged, scores, blocks, population)]
+    shared = [module.__file__ for module in (answers, beam_parts, charts, evidence, judged, scores, blocks, population)]
     return code_digest(Path(__file__).parent, *filter(None, shared))

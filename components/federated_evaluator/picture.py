@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from components import charts
 from components.answers import CANDIDATE, SERVED
+from components.charts import add
 from components.federated_evaluator.distribution import worst_decile, worst_first
 
 # In units of the view box; text of 14 is legible from 600 pixels on.
@@ -21,35 +23,25 @@ _SHEET = _TOP + _HEIGHT + 62
 _MAX_STEPS = 300
 # From this ratio of the largest to the median value on, a linear axis would leave most clients on its floor.
 _LOGARITHMIC = 20
-# Name, colour and dashes of a line, so that they can be told apart without colours. The style has lighter colours for the dark.
-_LINES = {CANDIDATE: ("model under test", "#4e79a7", ""), SERVED: ("served model", "#f28e2b", "7 4")}
-# Inside an HTML page a style sheet holds for the whole page, so every rule is bound to this picture.
-_STYLE = """
-.clients .sheet { fill: #ffffff; }
-.clients text { fill: #334155; font-size: 14px; }
-.clients .title { fill: #0f172a; font-size: 19px; font-weight: bold; }
-.clients .tick { text-anchor: end; }
-.clients .middle { text-anchor: middle; }
-.clients .grid { stroke: #e2e8f0; }
-.clients .base, .clients .mark { stroke: #64748b; }
-.clients .mark { stroke-dasharray: 2 4; }
+_NAMES = {CANDIDATE: "model under test", SERVED: "served model"}
+_STYLE = (
+    charts.style("clients")
+    + """
+.clients .mark { stroke: #64748b; stroke-dasharray: 2 4; }
 .clients .worst { fill: #f1f5f9; }
 .clients .curve { fill: none; stroke-width: 2.5; }
 .clients .dot { stroke: #ffffff; stroke-width: 1.5; }
 @media (prefers-color-scheme: dark) {
-.clients .sheet { fill: #111827; }
-.clients text { fill: #cbd5e1; }
-.clients .title { fill: #f8fafc; }
-.clients .grid { stroke: #334155; }
-.clients .base, .clients .mark { stroke: #94a3b8; }
+.clients .mark { stroke: #94a3b8; }
 .clients .worst { fill: #1e293b; }
 .clients .dot { stroke: #111827; }
-.clients .curve.candidate { stroke: #8ec5ff; }
-.clients .dot.candidate { fill: #8ec5ff; }
-.clients .curve.served { stroke: #ffb86a; }
-.clients .dot.served { fill: #ffb86a; }
-}
 """
+    + "".join(
+        f".clients .curve.{kind} {{ stroke: {light}; }}\n.clients .dot.{kind} {{ fill: {light}; }}\n"
+        for kind, (_, light, _) in charts.KINDS.items()
+    )
+    + "}\n"
+)
 
 
 @dataclass(frozen=True)
@@ -78,15 +70,15 @@ def draw(metric: str, values: Mapping[str, np.ndarray]) -> bytes:
     svg.set("class", "clients")
     svg.set("font-family", "Helvetica, Arial, sans-serif")
     title = f"{metric} on {clients:,} clients"
-    _add(svg, "title", title)
-    _add(svg, "style", _STYLE)
-    _add(svg, "rect", None, "sheet", width=_WIDTH, height=_SHEET, rx=12)
-    _add(svg, "text", title, "title", x=24, y=36)
+    add(svg, "title", title)
+    add(svg, "style", _STYLE)
+    add(svg, "rect", None, "sheet", width=_WIDTH, height=_SHEET, rx=12)
+    add(svg, "text", title, "title", x=24, y=36)
     for row, (model, curve) in enumerate(curves.items()):
         _legend_entry(svg, row, model, _told(metric, curve, clients))
     if drawn:
         _draw_curves(svg, metric, drawn)
-    _add(svg, "text", "clients from the worst to the best, for each model in its own order", "middle", x=524, y=_SHEET - 14)
+    add(svg, "text", "clients from the worst to the best, for each model in its own order", "middle", x=524, y=_SHEET - 14)
     return ET.tostring(svg, encoding="utf-8", xml_declaration=True) + b"\n"
 
 
@@ -98,32 +90,32 @@ def _told(metric: str, curve: np.ndarray, clients: int) -> str:
 
 
 def _legend_entry(svg: ET.Element, row: int, model: str, told: str) -> None:
-    name, colour, dashes = _LINES[model]
+    name, (colour, _, dashes) = _NAMES[model], charts.KINDS[model]
     y = 62 + 22 * row
     stroke = {"stroke": colour, "stroke-dasharray": dashes or "none"}
-    _add(svg, "line", None, f"curve {model}", x1=24, x2=56, y1=y - 5, y2=y - 5, **stroke)
-    _add(svg, "text", f"{name}: {told}", x=66, y=y)
+    add(svg, "line", None, f"curve {model}", x1=24, x2=56, y1=y - 5, y2=y - 5, **stroke)
+    add(svg, "text", f"{name}: {told}", x=66, y=y)
 
 
 def _draw_curves(svg: ET.Element, metric: str, curves: Mapping[str, np.ndarray]) -> None:
     axis, bottom = _axis(np.concatenate(list(curves.values()))), _TOP + _HEIGHT
     most = max(map(len, curves.values()))
     worst = _PLOT * max(1, most // 10) / most
-    _add(svg, "rect", None, "worst", x=_LEFT, y=_TOP, width=worst, height=_HEIGHT)
+    add(svg, "rect", None, "worst", x=_LEFT, y=_TOP, width=worst, height=_HEIGHT)
     for tick in axis.ticks:
-        _add(svg, "line", None, "grid", x1=_LEFT, x2=_LEFT + _PLOT, y1=axis.place(tick), y2=axis.place(tick))
-        _add(svg, "text", f"{tick:.6g}", "tick", x=_LEFT - 10, y=axis.place(tick) + 5)
-    _add(svg, "line", None, "mark", x1=_LEFT + _PLOT / 2, x2=_LEFT + _PLOT / 2, y1=_TOP, y2=bottom)
-    _add(svg, "line", None, "base", x1=_LEFT, x2=_LEFT + _PLOT, y1=bottom, y2=bottom)
-    _add(svg, "text", "worst tenth", "middle", x=max(_LEFT + worst / 2, 64.0), y=bottom + 20)
-    _add(svg, "text", "median", "middle", x=_LEFT + _PLOT / 2, y=bottom + 20)
+        add(svg, "line", None, "grid", x1=_LEFT, x2=_LEFT + _PLOT, y1=axis.place(tick), y2=axis.place(tick))
+        add(svg, "text", f"{tick:.6g}", "tick", x=_LEFT - 10, y=axis.place(tick) + 5)
+    add(svg, "line", None, "mark", x1=_LEFT + _PLOT / 2, x2=_LEFT + _PLOT / 2, y1=_TOP, y2=bottom)
+    add(svg, "line", None, "base", x1=_LEFT, x2=_LEFT + _PLOT, y1=bottom, y2=bottom)
+    add(svg, "text", "worst tenth", "middle", x=max(_LEFT + worst / 2, 64.0), y=bottom + 20)
+    add(svg, "text", "median", "middle", x=_LEFT + _PLOT / 2, y=bottom + 20)
     for model, curve in reversed(list(curves.items())):  # the model under test is drawn over the served one
-        _, colour, dashes = _LINES[model]
+        colour, _, dashes = charts.KINDS[model]
         path = _steps([axis.place(value) for value in _sampled(curve).tolist()])
-        _add(svg, "path", None, f"curve {model}", d=path, stroke=colour, **{"stroke-dasharray": dashes or "none"})
+        add(svg, "path", None, f"curve {model}", d=path, stroke=colour, **{"stroke-dasharray": dashes or "none"})
         dots = ((worst / 2, worst_decile(metric, curve)), (_PLOT / 2, float(np.median(curve))))
         for x, value in dots:
-            _add(svg, "circle", None, f"dot {model}", cx=_LEFT + x, cy=axis.place(value), r=5.5, fill=colour)
+            add(svg, "circle", None, f"dot {model}", cx=_LEFT + x, cy=axis.place(value), r=5.5, fill=colour)
 
 
 def _sampled(curve: np.ndarray) -> np.ndarray:
@@ -151,10 +143,3 @@ def _axis(values: np.ndarray) -> _Axis:
     if first == last:  # all are equal: at the top, for 1 is the most that many metrics reach, or at the bottom if they are 0
         first, last = (first - 1, last) if last > 0 else (first, last + 1)
     return _Axis([number * step for number in range(first, last + 1)], False)
-
-
-def _add(parent: ET.Element, tag: str, text: str | None = None, kind: str | None = None, **attributes: float | str) -> None:
-    element = ET.SubElement(parent, tag, {"class": kind} if kind else {})
-    for name, value in attributes.items():
-        element.set(name, f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value))
-    element.text = text

@@ -7,7 +7,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,12 @@ from components.federated_split.plan import Plan, make_plan, save_bases, save_pl
 from components.federated_split.records import unzipped_size
 from components.federated_split.sides import EVAL, TRAIN, sides_of
 from errors import DataError, IntegrityError
+from lineage.forgotten import Omission
 
 SPLIT = "train"
 """The split of the Examples that is divided."""
+FORGOTTEN = "forgotten"
+"""The key of partition.json that says how many clients the division was told to leave out."""
 # Bytes of input per digest range: a range is sorted in memory.
 _PARTITION_BYTES = 16 << 20
 _MAX_PARTITIONS = 4096
@@ -36,11 +39,12 @@ MakePipeline = Callable[[], beam.Pipeline]
 
 @dataclass(frozen=True)
 class Request:
-    """What to do; `parameters` as checked by `check_parameters`."""
+    """What to do; `parameters` as checked by `check_parameters`, `omission`: whom to leave out."""
 
     strategy: str
     parameters: dict[str, Any]
     seed: int
+    omission: Omission | None = None
 
     @property
     def stratum(self) -> str | None:
@@ -52,6 +56,11 @@ class Request:
         """Returns whether that feature is a number to sort by."""
         return PARTITIONERS[self.strategy].numeric
 
+    def facts(self) -> dict[str, Any]:
+        """Returns what partition.json says of it."""
+        asked = {"strategy": self.strategy, "parameters": self.parameters, "seed": self.seed}
+        return asked if self.omission is None else {**asked, FORGOTTEN: self.omission.count}
+
 
 def divide(files: Sequence[str], uri: str, request: Request, make_pipeline: MakePipeline) -> dict[str, Any]:
     """Divides the records of `files` among clients and writes the artifact's content into `uri`.
@@ -60,7 +69,7 @@ def divide(files: Sequence[str], uri: str, request: Request, make_pipeline: Make
       files: TFRecord files of serialized tf.Examples.
       uri: the artifact's directory, on a file system that all workers share; temporary files lie there meanwhile, about twice
         as large as the records, beside the artifact itself.
-      request: strategy, parameters, seed.
+      request: strategy, parameters, seed, whom to leave out.
       make_pipeline: makes a Beam pipeline; it is called twice, or three times if there are two sides.
 
     Returns:
@@ -68,7 +77,7 @@ def divide(files: Sequence[str], uri: str, request: Request, make_pipeline: Make
 
     Raises:
       DataError: the data cannot be divided as requested; nothing is left in `uri`, here and below.
-      IntegrityError: what was written is not what it should be.
+      IntegrityError: what was written is not what it should be, or the list of whom to leave out is another.
       FedtfxError: the disk is full.
     """
     with same_imports(), _own_errors(), disk.full_disk_is_one_line(uri), _work_folder(uri) as folder:
@@ -83,7 +92,7 @@ def divide(files: Sequence[str], uri: str, request: Request, make_pipeline: Make
         _check_counts(sides, examples - plan.dropped)
         if EVAL in sides:
             _check_sides(make_pipeline, folder, plan, len(read))
-        partition = summary.write_partition(_output(folder), sides, plan, asdict(request))
+        partition = summary.write_partition(_output(folder), sides, plan, request.facts())
         _publish(Path(_output(folder)), Path(uri))
     if bare := partition.get("clients_without_training_examples"):
         logging.warning("FederatedSplit: %d of %d clients have no training examples", bare, partition["num_clients"])
@@ -139,7 +148,7 @@ def _publish(output: Path, uri: Path) -> None:
 def _read(make_pipeline: MakePipeline, files: Sequence[str], folder: str, request: Request) -> list[Manifest]:
     partitions = min(_MAX_PARTITIONS, 1 + sum(map(unzipped_size, files)) // _PARTITION_BYTES)
     label = request.parameters.get("label")
-    how = reading.Reading(folder, request.seed, partitions, request.stratum, label, request.numeric)
+    how = reading.Reading(folder, request.seed, partitions, request.stratum, label, request.numeric, request.omission)
     with make_pipeline() as pipeline:
         _ = (
             pipeline

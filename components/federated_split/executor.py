@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
 
 from components.federated_split import spec
-from components.federated_split.division import SPLIT, Request, divide
+from components.federated_split.division import FORGOTTEN, SPLIT, Request, divide
 from components.federated_split.parameters import check_parameters
 from components.federated_split.records import read_records
 from components.federated_split.sides import EVAL
 from errors import DataError, IntegrityError
 from lineage.digests import tree_digest
+from lineage.forgotten import Omission
 
 
 class Executor(BaseBeamExecutor):
@@ -44,8 +45,13 @@ class Executor(BaseBeamExecutor):
         files = _split_files(input_dict[spec.EXAMPLES])
         _check_published(input_dict[spec.EXAMPLES], files)
         artifact = artifact_utils.get_single_instance(output_dict[spec.FEDERATED_EXAMPLES])
-        request = Request(strategy, parameters, exec_properties[spec.SEED])
+        request = Request(strategy, parameters, exec_properties[spec.SEED], _omission(exec_properties))
         _record(artifact, divide(files, artifact.uri, request, self._make_beam_pipeline))
+
+
+def _omission(exec_properties: Mapping[str, Any]) -> Omission | None:
+    text = exec_properties.get(spec.FORGOTTEN)
+    return Omission.of(text) if text else None
 
 
 def _split_files(examples: Sequence[types.Artifact]) -> list[str]:
@@ -84,5 +90,7 @@ def _record(artifact: types.Artifact, partition: dict[str, Any]) -> None:
     if EVAL in partition:
         artifact.set_int_custom_property("eval_examples", partition[EVAL]["num_examples"])
         artifact.set_int_custom_property("held_out_clients", partition["held_out_clients"])
+    if FORGOTTEN in partition:
+        artifact.set_int_custom_property(FORGOTTEN, partition[FORGOTTEN])
     artifact.set_int_custom_property("seed", partition["seed"])
     artifact.set_string_custom_property("digest", tree_digest(artifact.uri))

@@ -62,6 +62,11 @@ def number_texts(records: Sequence[bytes], feature: str) -> tuple[pa.Array, Coun
     return pa.nulls(len(records), pa.large_string()), Counter(_kind_of_number(record, feature) for record in records)
 
 
+def scalar_text(record: bytes, feature: str) -> str | None:
+    """Returns the text that `scalar_texts` gives for one record; None where it gives null."""
+    return _classify(record, feature)[0]
+
+
 def numbers_of(texts: pa.Array) -> np.ndarray:
     """Returns float64[n] of what `number_texts` made, without nulls."""
     return np.frombuffer(bytes.fromhex("".join(texts.to_pylist())), ">f8").astype(np.float64)

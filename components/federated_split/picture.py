@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from components import charts
+from components.charts import add
 from components.federated_split.sample import MAX_COLOURS, Sample
 
 # In units of the view box; text of 14 is legible from 600 pixels on.
@@ -19,41 +21,15 @@ _LABEL_LENGTH = 14
 # From this ratio of the largest to the median client on, a linear axis would leave most bars too small to be seen.
 _LOGARITHMIC = 20
 
-_COLOURS = (
-    "#4e79a7",
-    "#f28e2b",
-    "#59a14f",
-    "#e15759",
-    "#b07aa1",
-    "#edc948",
-    "#76b7b2",
-    "#ff9da7",
-    "#9c755f",
-    "#8cd17d",
-    "#a0cbe8",
-    "#d37295",
-)
-_OTHERS = "#9aa3ae"
-# Inside an HTML page a style sheet holds for the whole page, so every rule is bound to this picture.
-_STYLE = """
-.partition .sheet { fill: #ffffff; }
-.partition text { fill: #334155; font-size: 14px; }
-.partition .title { fill: #0f172a; font-size: 19px; font-weight: bold; }
-.partition .head { fill: #0f172a; font-weight: bold; }
-.partition .tick { text-anchor: end; }
-.partition .middle { text-anchor: middle; }
-.partition .grid { stroke: #e2e8f0; }
-.partition .base { stroke: #64748b; }
+_STYLE = (
+    charts.style("partition")
+    + """
 .partition .size { fill: #64748b; }
 @media (prefers-color-scheme: dark) {
-.partition .sheet { fill: #111827; }
-.partition text { fill: #cbd5e1; }
-.partition .title, .partition .head { fill: #f8fafc; }
-.partition .grid { stroke: #334155; }
-.partition .base { stroke: #94a3b8; }
 .partition .size { fill: #94a3b8; }
 }
 """
+)
 
 
 def draw(sample: Sample, strategy: str, divergence: float | None) -> bytes:
@@ -70,16 +46,16 @@ def draw(sample: Sample, strategy: str, divergence: float | None) -> bytes:
     svg.set("class", "partition")
     svg.set("font-family", "Helvetica, Arial, sans-serif")
     title = f"{strategy}: {_number(sample.clients)} clients, {_number(sample.examples)} examples"
-    _add(svg, "title", title)
-    _add(svg, "style", _STYLE)
-    _add(svg, "rect", None, "sheet", width=_WIDTH, height=height, rx=12)
-    _add(svg, "text", title, "title", x=24, y=36)
-    _add(svg, "text", _subtitle(sample, divergence), x=24, y=60)
+    add(svg, "title", title)
+    add(svg, "style", _STYLE)
+    add(svg, "rect", None, "sheet", width=_WIDTH, height=height, rx=12)
+    add(svg, "text", title, "title", x=24, y=36)
+    add(svg, "text", _subtitle(sample, divergence), x=24, y=60)
     plot = _PLOT if labelled else _PLOT_ALONE
     _draw_sizes(svg, sample, plot)
     if labelled:
         _draw_labels(svg, sample, _TOP + _SIZES + _GAP)
-    _add(svg, "text", _caption(sample), "middle", x=_LEFT + plot / 2, y=height - 20)
+    add(svg, "text", _caption(sample), "middle", x=_LEFT + plot / 2, y=height - 20)
     return ET.tostring(svg, encoding="utf-8", xml_declaration=True) + b"\n"
 
 
@@ -102,17 +78,17 @@ def _draw_sizes(svg: ET.Element, sample: Sample, plot: float) -> None:
     logarithmic = largest > _LOGARITHMIC * max(1.0, sample.median)
     scale = np.log10(1 + sample.sizes.astype(float)) if logarithmic else sample.sizes.astype(float)
     top = math.log10(1 + largest) if logarithmic else float(largest)
-    _add(svg, "text", f"Examples{' (logarithmic scale)' if logarithmic else ''}", "head", x=_LEFT, y=_TOP - 12)
+    add(svg, "text", f"Examples{' (logarithmic scale)' if logarithmic else ''}", "head", x=_LEFT, y=_TOP - 12)
     for tick in _decades(largest) if logarithmic else _steps(largest):
         _gridline(svg, bottom - _SIZES * (math.log10(1 + tick) if logarithmic else tick) / top, _number(tick), plot)
     heights = _SIZES * scale / top
     bars = [(x, bottom - h, width, h) for (x, width), h in zip(_columns(len(scale), plot), heights.tolist(), strict=True)]
-    _add(svg, "path", None, "size", d=_rectangles(bars))
+    add(svg, "path", None, "size", d=_rectangles(bars))
     _baseline(svg, bottom, plot)
 
 
 def _draw_labels(svg: ET.Element, sample: Sample, top: float) -> None:
-    _add(svg, "text", "Labels", "head", x=_LEFT, y=top - 12)
+    add(svg, "text", "Labels", "head", x=_LEFT, y=top - 12)
     for percent in (0, 50, 100):
         _gridline(svg, top + _LABELS * (1 - percent / 100), f"{percent} %", _PLOT)
     places = [*_columns(len(sample.sizes), _PLOT), (_ALL_X, _ALL_WIDTH)]
@@ -124,17 +100,17 @@ def _draw_labels(svg: ET.Element, sample: Sample, top: float) -> None:
             (x, top + _LABELS * start, width, _LABELS * share)
             for (x, width), start, share in zip(places, starts[:, number].tolist(), shares[:, number].tolist(), strict=True)
         ]
-        colour = _COLOURS[number] if number < len(sample.labels) else _OTHERS
-        _add(svg, "path", None, fill=colour, d=_rectangles(bars))
+        colour = charts.COLOURS[number] if number < len(sample.labels) else charts.OTHERS
+        add(svg, "path", None, fill=colour, d=_rectangles(bars))
         _legend_entry(svg, number, name, colour, top)
     _baseline(svg, top + _LABELS, _PLOT)
-    _add(svg, "text", "all", "middle", x=_ALL_X + _ALL_WIDTH / 2, y=top + _LABELS + 18)
+    add(svg, "text", "all", "middle", x=_ALL_X + _ALL_WIDTH / 2, y=top + _LABELS + 18)
 
 
 def _legend_entry(svg: ET.Element, number: int, name: str, colour: str, top: float) -> None:
     y = top + number * _LABELS / MAX_COLOURS
-    _add(svg, "rect", None, x=_LEGEND_X, y=y, width=13, height=13, rx=3, fill=colour)
-    _add(svg, "text", _short(name), x=_LEGEND_X + 20, y=y + 12)
+    add(svg, "rect", None, x=_LEGEND_X, y=y, width=13, height=13, rx=3, fill=colour)
+    add(svg, "text", charts.short(name, _LABEL_LENGTH), x=_LEGEND_X + 20, y=y + 12)
 
 
 def _columns(count: int, plot: float) -> Iterator[tuple[float, float]]:
@@ -150,12 +126,12 @@ def _rectangles(bars: list[tuple[float, float, float, float]]) -> str:
 
 
 def _gridline(svg: ET.Element, y: float, label: str, plot: float) -> None:
-    _add(svg, "line", None, "grid", x1=_LEFT, x2=_LEFT + plot, y1=y, y2=y)
-    _add(svg, "text", label, "tick", x=_LEFT - 10, y=y + 5)
+    add(svg, "line", None, "grid", x1=_LEFT, x2=_LEFT + plot, y1=y, y2=y)
+    add(svg, "text", label, "tick", x=_LEFT - 10, y=y + 5)
 
 
 def _baseline(svg: ET.Element, y: float, plot: float) -> None:
-    _add(svg, "line", None, "base", x1=_LEFT, x2=_LEFT + plot, y1=y, y2=y)
+    add(svg, "line", None, "base", x1=_LEFT, x2=_LEFT + plot, y1=y, y2=y)
 
 
 def _steps(largest: int) -> list[int]:
@@ -171,16 +147,3 @@ def _decades(largest: int) -> list[int]:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
-
-
-def _short(name: str) -> str:
-    """Returns a label that fits and that XML can hold."""
-    shown = "".join(character if character.isprintable() else "\ufffd" for character in name)
-    return shown if len(shown) <= _LABEL_LENGTH else shown[: _LABEL_LENGTH - 1] + "…"
-
-
-def _add(parent: ET.Element, tag: str, text: str | None = None, kind: str | None = None, **attributes: float | str) -> None:
-    element = ET.SubElement(parent, tag, {"class": kind} if kind else {})
-    for name, value in attributes.items():
-        element.set(name, f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value))
-    element.text = text

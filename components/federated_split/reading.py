@@ -18,6 +18,7 @@ from components.federated_split.disk import full_disk_is_one_line
 from components.federated_split.records import read_records
 from components.federated_split.spills import READ_SCHEMA, Segment, SpillFile, runs
 from errors import DataError
+from lineage.forgotten import Omission
 
 # Records kept in memory before they are sorted by partition and spilled.
 _RUN_BYTES = 32 << 20
@@ -32,6 +33,7 @@ class Reading:
 
     folder: where spill files go. partitions: number of digest ranges; it does not show in the output.
     stratum, label: names of features, or None. numeric: the strata are numbers, to be ranked (see `ranking`).
+    omission: whose records are skipped.
     """
 
     folder: str
@@ -40,6 +42,7 @@ class Reading:
     stratum: str | None
     label: str | None
     numeric: bool = False
+    omission: Omission | None = None
 
 
 def read_and_spill(path: str, reading: Reading) -> Iterator[tuple[int, Segment]]:
@@ -47,10 +50,11 @@ def read_and_spill(path: str, reading: Reading) -> Iterator[tuple[int, Segment]]
 
     Raises:
       FedtfxError: the disk is full.
+      IntegrityError: the list of forgotten clients is not the one that was meant.
     """
     with full_disk_is_one_line(reading.folder), SpillFile(reading.folder) as spill:
         try:
-            for run in _runs(path):
+            for run in filter(None, (_kept(run, reading.omission) for run in _runs(path))):
                 for segment in _spill_run(run, reading, spill):
                     yield segment.partition, segment
         except DataError as error:
@@ -68,6 +72,17 @@ def _runs(path: str) -> Iterator[list[bytes]]:
             run, size = [], 0
     if run:
         yield run
+
+
+def _kept(run: list[bytes], omission: Omission | None) -> list[bytes]:
+    """Returns the records of all but the forgotten clients; those that do not say whose they are stay."""
+    if omission is None:
+        return run
+    forgotten = omission.check()
+    for feature in omission.features:
+        clients = features.scalar_texts(run, feature)[0].to_pylist() if run else []
+        run = [record for record, client in zip(run, clients, strict=True) if client is None or not forgotten(client)]
+    return run
 
 
 def _spill_run(run: list[bytes], reading: Reading, spill: SpillFile) -> Iterator[Segment]:

@@ -13,16 +13,21 @@ STRATEGY = "strategy"
 PARAMETERS_JSON = "parameters"
 SEED = "seed"
 CODE_VERSION = "code_version"
+FORGOTTEN = "forgotten"
 
 
 class FederatedSplitSpec(ComponentSpec):
-    """Examples in, FederatedExamples out; `parameters` is JSON, so that new strategies need no new keys."""
+    """Examples in, FederatedExamples out; `parameters` is JSON, so that new strategies need no new keys.
+
+    `forgotten` is a `lineage.forgotten.Omission` as text, and not there while nobody was forgotten.
+    """
 
     PARAMETERS = {
         STRATEGY: ExecutionParameter(type=str),
         PARAMETERS_JSON: ExecutionParameter(type=str),
         SEED: ExecutionParameter(type=int),
         CODE_VERSION: ExecutionParameter(type=str),
+        FORGOTTEN: ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {EXAMPLES: ChannelParameter(type=standard_artifacts.Examples)}
     OUTPUTS = {FEDERATED_EXAMPLES: ChannelParameter(type=FederatedExamples)}

@@ -10,7 +10,7 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components import properties
+from components import digested, properties
 from components.federated_trainer import isolation, spec
 from components.federated_trainer.rounds import Job
 from errors import IntegrityError
@@ -49,7 +49,9 @@ class Executor(BaseBeamExecutor):
             beam_args=tuple(self._beam_pipeline_args),
         )
         facts = isolation.run(job)
-        _record(model, {"algorithm": settings["algorithm"], **facts})
+        code = {key: exec_properties[key] for key in (spec.MODULE_KEY, spec.MODULE_DIGEST_KEY, spec.CODE_VERSION_KEY)}
+        properties.put(model, {"algorithm": settings["algorithm"], **facts, **code})
+        digested.record(output_dict)
 
 
 def _base_model(input_dict: dict[str, list[types.Artifact]]) -> str | None:
@@ -68,8 +70,3 @@ def _check_digest(what: str, published: types.Artifact, made_by: str) -> None:
             f"expected the {what} at {published.uri} as published (digest {(expected or 'none')[:12]}), got other files (digest"
             f" {got[:12]}); run again with --from {made_by}."
         )
-
-
-def _record(model: types.Artifact, facts: dict[str, Any]) -> None:
-    properties.put(model, facts)
-    model.set_string_custom_property("digest", tree_digest(model.uri))

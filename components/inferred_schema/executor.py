@@ -14,6 +14,8 @@ from tfx.types import artifact_utils
 from tfx.types.standard_component_specs import SCHEMA_KEY
 from tfx.utils import io_utils
 
+from components import digested
+
 OPEN_FEATURES_KEY = "open_features"
 
 
@@ -32,6 +34,7 @@ class Executor(stock.Executor):
         schema = io_utils.SchemaReader().read(path)
         open_up(schema, json.loads(exec_properties[OPEN_FEATURES_KEY]))
         io_utils.write_pbtxt_file(path, schema)
+        digested.record(output_dict)
 
 
 def open_up(schema: schema_pb2.Schema, names: Collection[str]) -> None:

@@ -16,6 +16,7 @@ from tfx.components.evaluator import executor as stock_executor
 from tfx.types import artifact, artifact_utils
 from tfx.types import standard_component_specs as keys
 
+from components import digested
 from components.beam_errors import cause_of
 from components.federated_trainer.executors.failures import reason, text_of
 from components.model_evaluator.spec import NOT_EVALUATED_FILE
@@ -68,6 +69,7 @@ class TolerantExecutor(Executor):
         except DataError as error:
             logger.warning("Not analysed: %s", error)
             write_refusal(artifact_utils.get_single_uri(output_dict[keys.EVALUATION_KEY]), str(error))
+        digested.record(output_dict)
 
 
 def write_refusal(uri: str, reason: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -88,7 +89,7 @@ def begun_anew(lines: list[bytes]) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("edit", "line"), [(edited, 2), (removed, 2), (swapped, 2), (no_json, 2), (another_object, 2), (begun_anew, 1)]
+    ("edit", "line"), [(edited, 1), (removed, 2), (swapped, 2), (no_json, 2), (another_object, 2), (begun_anew, 1)]
 )
 def test_alteration_is_found_and_its_line_named(log, edit, line):
     filled(log)
@@ -203,5 +204,67 @@ def test_processes_that_append_at_once_make_one_chain(log):
 def test_line_is_the_documented_json(log):
     audit_log.append(log, "push", model="digits")
     told = json.loads(log.read_text())
-    assert list(told) == ["number", "time", "event", "by", "facts", "previous"]
+    assert list(told) == ["number", "time", "event", "by", "facts", "previous", "digest"]
     assert (told["event"], told["facts"]) == ("push", {"model": "digits"})
+    line = log.read_text().removesuffix("\n")
+    without = line.removesuffix(f', "digest": "{told["digest"]}"}}') + "}"
+    assert told["digest"] == hashlib.sha256(without.encode()).hexdigest()
+
+
+def test_edit_of_any_byte_is_found_also_of_the_last_line_and_its_newline(log):
+    filled(log)
+    before = log.read_bytes()
+    for at in range(len(before)):
+        for edit in {before[at] ^ 1, ord("0"), ord("\n")} - {before[at]}:
+            log.write_bytes(before[:at] + bytes([edit]) + before[at + 1 :])
+            with pytest.raises(IntegrityError):
+                audit_log.read(log, strict=True)
+
+
+def test_torn_end_is_found_by_who_reads_strictly(log):
+    written = filled(log)
+    log.write_bytes(log.read_bytes() + b'{"number": 4, "ti')
+    assert audit_log.read(log) == written
+    with pytest.raises(IntegrityError, match="line 4, was altered: expected a whole line, got one without its end"):
+        audit_log.read(log, strict=True)
+
+
+def test_nothing_is_appended_after_a_last_line_that_was_edited(log):
+    filled(log)
+    log.write_bytes(log.read_bytes().replace(b'"version": 3', b'"version": 4'))
+    with pytest.raises(IntegrityError, match="last line, was altered: expected a line with digest"):
+        audit_log.append(log, "next")
+
+
+def older(log: Path, count: int = 2) -> list[audit_log.Entry]:
+    """A log of a release whose lines had no digest of their own."""
+    previous, lines = audit_log.FIRST, []
+    for number in range(1, count + 1):
+        entry = audit_log.Entry(number, "2026-01-02T03:04:05.678+00:00", f"event {number}", "ada", {}, previous)
+        lines.append(json.dumps({name: value for name, value in vars(entry).items() if name != "digest"}).encode())
+        previous = hashlib.sha256(lines[-1]).hexdigest()
+    log.write_bytes(b"".join(line + b"\n" for line in lines))
+    return audit_log.read(log)
+
+
+def test_log_of_an_older_release_goes_on_with_digests(log):
+    first, second = older(log)
+    third = audit_log.append(log, "next")
+    assert audit_log.read(log, strict=True) == [first, second, third]
+    assert (first.digest, second.digest, third.previous) == ("", "", audit_log.digest(second))
+    assert third.digest
+
+
+def test_line_without_digest_after_one_with_is_an_alteration(log):
+    filled(log, 2)
+    first, last = log.read_bytes().splitlines()
+    log.write_bytes(first + b"\n" + last.rpartition(b', "digest"')[0] + b"}\n")
+    with pytest.raises(IntegrityError, match="line 2, was altered: expected its digest, as in the line before, got none"):
+        audit_log.read(log)
+
+
+def test_lines_of_a_damaged_log_that_are_still_whole_can_be_told(log):
+    first, _, third = filled(log)
+    log.write_bytes(log.read_bytes().replace(b'"version": 2', b'"version": 9') + b'{"number": 4, "ti')
+    assert audit_log.intact(log) == [first, third]
+    assert audit_log.intact(log.with_name("none")) == []

@@ -10,8 +10,10 @@ import pytest
 from tfx.dsl.compiler.compiler import Compiler
 
 from errors import ConfigError
+from lineage import signing
 from modeling import contract
 from pipeline import config as configuration
+from pipeline import provenance
 from pipeline.config import PipelineConfig, SplitConfig, from_dict
 from pipeline.dag import create_pipeline
 from pipeline.environment import Environment
@@ -31,14 +33,17 @@ UPSTREAM = {
     "PairedEvaluator": {"ExampleGen", "FederatedTrainer", "Trainer", "ServedModel", "ServingCheck"},
     "Evaluator": {"ExampleGen", "FederatedTrainer", "ServedModel", "ServingCheck", "PairedEvaluator"},
     "DeployGate": {"FederatedTrainer", "ServedModel", "ServingCheck", "PairedEvaluator", "Evaluator"},
-    "Pusher": {"FederatedTrainer", "DeployGate"},
+    "Pusher": {"FederatedTrainer", "DeployGate", "ExampleGen", "SchemaGen", "FederatedSplit"},
 }
+UPSTREAM["RunReport"] = set(UPSTREAM)
+
 
 # With something held out, clients are evaluated as well.
 HELD_OUT = {
     **UPSTREAM,
     "FederatedEvaluator": {"FederatedSplit", "FederatedTrainer", "ServedModel", "ServingCheck"},
     "DeployGate": {*UPSTREAM["DeployGate"], "FederatedEvaluator"},
+    "RunReport": {*UPSTREAM["RunReport"], "FederatedEvaluator"},
 }
 
 
@@ -50,8 +55,9 @@ CENTRALISED = {
     "PairedEvaluator": {"ExampleGen", "Trainer", "ServedModel", "ServingCheck"},
     "Evaluator": {"ExampleGen", "Trainer", "ServedModel", "ServingCheck", "PairedEvaluator"},
     "DeployGate": {"Trainer", "ServedModel", "ServingCheck", "PairedEvaluator", "Evaluator"},
-    "Pusher": {"Trainer", "DeployGate"},
+    "Pusher": {"Trainer", "DeployGate", "ExampleGen", "SchemaGen"},
 }
+CENTRALISED["RunReport"] = set(CENTRALISED)
 
 
 def config(data: dict, **train) -> PipelineConfig:
@@ -106,7 +112,8 @@ def test_centralised_training_leaves_the_federated_nodes_out_and_judges_trainers
     assert upstream(nodes) == CENTRALISED
     (resolver,) = resolvers(nodes)
     assert resolver.kwargs["candidate_node"].value.field_value.string_value == "Trainer"
-    assert json.loads(parameter(nodes["Pusher"], "custom_config")) == {"model_node": "Trainer", "model_servers": []}
+    told = json.loads(parameter(nodes["Pusher"], "custom_config"))
+    assert (told["model_node"], told["model_servers"]) == ("Trainer", [])
 
 
 def test_in_a_cluster_the_stock_infra_validator_tries_the_model_too_and_the_gate_wants_its_word(tmp_path):
@@ -121,10 +128,24 @@ def test_in_a_cluster_the_stock_infra_validator_tries_the_model_too_and_the_gate
 
 def test_warm_start_hands_trainers_model_to_the_federated_training(tmp_path):
     nodes = compiled(config({"format": "digits"}, mode="warm_start", rounds=5, clients_per_round=3), tmp_path)
-    assert upstream(nodes) == {**UPSTREAM, "FederatedTrainer": {"FederatedSplit", "Trainer"}}
+    begins_from = {"FederatedTrainer": {"FederatedSplit", "Trainer"}, "Pusher": {*UPSTREAM["Pusher"], "Trainer"}}
+    assert upstream(nodes) == {**UPSTREAM, **begins_from}
     (channel,) = nodes["FederatedTrainer"].inputs.inputs["base_model"].channels
     assert (channel.producer_node_query.id, channel.output_key) == ("Trainer", "model")
-    assert json.loads(parameter(nodes["Pusher"], "custom_config")) == {"model_node": "FederatedTrainer", "model_servers": []}
+    (stated,) = nodes["Pusher"].inputs.inputs["base_model"].channels
+    assert (stated.producer_node_query.id, stated.output_key) == ("Trainer", "model")
+
+
+def test_pusher_is_told_where_the_key_is_and_what_the_run_is_made_of_but_never_the_key(tmp_path):
+    signing.make(tmp_path / "keys")
+    given, key = config({"format": "digits"}), tmp_path / "keys" / "key.pem"
+    dag = create_pipeline(given, replace(Environment.local(str(tmp_path / "root")), signing_key=str(key)))
+    nodes = {node.pipeline_node.node_info.id: node.pipeline_node for node in Compiler().compile(dag).nodes}
+    told = json.loads(parameter(nodes["Pusher"], "custom_config"))
+    assert (told["signing_key"], told["pipeline"]) == (str(key), "tiny")
+    assert told["run_log"] == str(tmp_path / "root" / "audit.jsonl")
+    assert told["run_facts"] == provenance.record(given)
+    assert not any(key.read_text().splitlines()[1] in str(node) for node in nodes.values())
 
 
 def test_federated_training_is_told_its_whole_section_and_where_its_checkpoints_lie(tmp_path):

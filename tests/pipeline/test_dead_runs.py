@@ -11,6 +11,7 @@ import ml_metadata as mlmd
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
+from lineage import audit_log
 from pipeline import dead_runs, execution
 from pipeline.environment import Environment
 from pipeline.interruption import EXIT_CODE
@@ -132,6 +133,8 @@ def test_killed_run_is_cleared_by_the_next_one_which_completes_and_other_pipelin
 
     assert runs.states("mine") == ["COMPLETE", "CANCELED", "CACHED", "COMPLETE"]
     canceled = runs.executions("mine")[1]
+    [told] = [entry.facts for entry in audit_log.read(runs.environment.root + "/audit.jsonl") if entry.event == "canceled"]
+    assert (told["pipeline"], told["reason"], list(told["executions"])) == ("mine", REASON, [str(canceled.id)])
     assert (canceled.id, canceled.custom_properties["canceled_because"].string_value) == (died.id, REASON)
     prepare, train = runs.executions("mine")[0].id, runs.executions("mine")[3].id
     outputs = [f"Prepare/examples/{prepare}/examples", *(f"Train/model/{train}/{file}" for file in ("half", "whole"))]

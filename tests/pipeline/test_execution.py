@@ -18,6 +18,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from tfx.types.standard_artifacts import Examples, Model, ModelBlessing, PushedModel
 
 from errors import ConfigError, DataError, FedtfxError, IntegrityError
+from lineage import audit_log
 from lineage.digests import tree_digest
 from pipeline import execution
 from pipeline.environment import Environment
@@ -158,6 +159,28 @@ def test_nodes_complete_at_first_and_are_cached_when_nothing_changed(runs):
     assert all(result.seconds > 0 for result in first.results)
     recorded = {found.id for found in runs.store.get_executions()}
     assert {result.execution_id for result in first.results + again.results} == recorded
+
+
+def test_log_of_runs_tells_every_node_of_every_run(runs):
+    runs.run(diamond(), facts={"seed": 42})
+    with pytest.raises(NodeFailed):
+        runs.run(diamond(text="b", failure="data"))
+    told = audit_log.read(Path(runs.environment.root, "audit.jsonl"))
+    assert [(entry.event, entry.facts.get("seed")) for entry in told if entry.event != "node"] == [
+        ("run_started", 42),
+        ("run_started", None),
+    ]
+    states = {(entry.facts["run"], entry.facts["node"]): entry.facts["state"] for entry in told if entry.event == "node"}
+    assert {states["run-1", node] for node in ("Source", "Left", "Right", "Join")} == {"complete"}
+    assert (states["run-2", "Source"], states["run-2", "Left"]) == ("complete", "failed")
+
+
+def test_nothing_runs_without_the_log_of_runs(runs):
+    Path(runs.environment.root, "audit.jsonl").mkdir()
+    with pytest.raises(FedtfxError, match=r"audit\.jsonl: expected the log of runs, got a file that cannot be read"):
+        runs.run(diamond())
+    assert runs.notes.begun == []
+    assert not Path(runs.environment.metadata_path).exists()
 
 
 def test_again_from_executes_the_node_and_what_depends_on_it_and_nothing_else(runs):

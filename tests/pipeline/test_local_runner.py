@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 import local_runner
+from lineage import audit_log
 from pipeline import config as configuration
 from pipeline import execution
 from pipeline.environment import Environment
@@ -71,6 +72,7 @@ def test_printed_config_loads_again_as_the_same_config(runner, tmp_path):
         (["--json", "{tmp}/nowhere/result.json"], r"error: --json: cannot write .*/nowhere/result\.json \(No such file .*"),
         (["--pipeline-root", "{tmp}/file"], r"error: --pipeline-root: expected a folder, but .*/file is a file; .*"),
         (["--model-server", "localhost"], r"error: --model-server: expected a model server's address, .*; got 'localhost'\."),
+        (["--signing-key", "{tmp}/file"], r"error: --signing-key: .*/file: expected .*; .*"),
         (["--serving-root", "{tmp}/file/models"], r"error: --serving-root: expected a folder, but .*/file is a file; .*"),
     ],
 )
@@ -224,6 +226,15 @@ def test_damaged_database_is_one_line(runner):
     (runner.root / "metadata.sqlite").write_bytes(b"no database at all\n" * 100)
     assert runner.run() == 1
     assert re.fullmatch(r"error: \S+metadata\.sqlite: damaged, or no ML Metadata database .*\n", runner.error)
+
+
+def test_log_of_runs_that_was_edited_is_one_line_before_anything_runs(runner):
+    runner.root.mkdir()
+    audit_log.append(runner.root / "audit.jsonl", "run_started", seed=1)
+    (runner.root / "audit.jsonl").write_text((runner.root / "audit.jsonl").read_text().replace('"seed": 1', '"seed": 2'))
+    assert runner.run() == 1
+    assert re.fullmatch(r"error: .*/audit\.jsonl, line 1, was altered: expected .*, got .*; restore .*\n", runner.error)
+    assert not (runner.root / "metadata.sqlite").exists()
 
 
 def test_defect_is_one_line_that_names_the_log_which_has_the_traceback(runner):

@@ -66,11 +66,12 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         examples.uri, examples.split_names = str(tmp_path / "examples"), json.dumps(["train", "eval"])
         model.uri, model_run.uri = str(tmp_path / "model"), str(tmp_path / "run")
         settings = {"epochs": 2, "batch_size": 4, "learning_rate": 0.1, "seed": 1, "stop_at": stop_at}
+        code = {"module_digest": "0123", "code_version": "4567"}
         properties = {
             "run_fn": "line_model.run_fn",
             "train_args": proto_utils.proto_to_json(trainer_pb2.TrainArgs(splits=["train"])),
             "eval_args": proto_utils.proto_to_json(trainer_pb2.EvalArgs(splits=["eval"])),
-            "custom_config": json.dumps(settings),
+            "custom_config": json.dumps({**settings, **code}),
         }
         Executor().Do({"examples": [examples]}, {"model": [model], "model_run": [model_run]}, properties)
         return model
@@ -82,6 +83,8 @@ def test_trained_model_carries_the_digest_of_its_bytes(train) -> None:
     model = train(None)
     assert (Path(model.uri) / "Format-Serving" / "saved_model.pb").is_file()
     assert model.get_string_custom_property("digest") == tree_digest(model.uri)
+    code = [model.get_string_custom_property(name) for name in ("module", "module_digest", "code_version")]
+    assert code == ["line_model", "0123", "4567"]
 
 
 def test_baseline_that_is_never_good_enough_fails_the_node(train) -> None:

@@ -5,7 +5,7 @@ import os
 import pytest
 from tfx.proto import example_gen_pb2
 
-from components.example_gens import driver, files
+from components.example_gens import content, driver, files
 from errors import DataError
 
 
@@ -54,7 +54,7 @@ def test_span_patterns_resolve_to_the_latest_span(tmp_path):
         (tmp_path / f"day{span}" / "a.csv").write_text(f"a\n{span}\n")
     fingerprint, span = _fingerprint(driver.ContentDriver, tmp_path, "day{SPAN}/*.csv")
     assert span == 2
-    assert fingerprint == files.fingerprint(str(tmp_path), [str(tmp_path / "day2" / "a.csv")])
+    assert fingerprint == content.fingerprint(str(tmp_path), [str(tmp_path / "day2" / "a.csv")])
 
 
 def test_dot_files_and_folders_are_not_data(folder):
@@ -87,7 +87,7 @@ def test_brackets_in_a_folder_name_are_no_wildcards(tmp_path, name):
     folder.mkdir()
     (folder / "a.csv").write_bytes(b"a,b\n")
     assert files.require(os.path.join(folder, name), "*.csv") == {str(folder / "a.csv"): 4}
-    assert _fingerprint(driver.ContentDriver, folder, "*.csv")[0] == files.fingerprint(str(folder), [str(folder / "a.csv")])
+    assert _fingerprint(driver.ContentDriver, folder, "*.csv")[0] == content.fingerprint(str(folder), [str(folder / "a.csv")])
     with pytest.raises(DataError, match=r"expected files that match '\*.parquet', got only a.csv; set data.path"):
         files.require(str(folder), "*.parquet")
 
@@ -107,7 +107,7 @@ def test_link_to_nothing_is_named_and_does_not_stop_the_driver(folder, base):
 def test_file_that_cannot_be_read_has_a_fingerprint(folder):
     os.mkfifo(folder / "x.csv")
     paths = [str(folder / name) for name in ("x.csv", "nowhere.csv")]
-    assert files.fingerprint(str(folder), paths[:1]) != files.fingerprint(str(folder), paths[1:])
+    assert content.fingerprint(str(folder), paths[:1]) != content.fingerprint(str(folder), paths[1:])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -61,7 +61,7 @@ def test_very_uneven_values_are_on_a_logarithmic_scale() -> None:
 
 def test_lines_and_dots_are_lighter_in_the_dark() -> None:
     picture = ET.fromstring(draw("AUC", TWO))
-    dark = (picture.findtext(f"{SVG}style") or "").split("prefers-color-scheme: dark")[1]
+    dark = (picture.findtext(f"{SVG}style") or "").split("prefers-color-scheme: dark", 1)[1]
     drawn = {element.get("class", "") for element in picture.iter() if "stroke" in element.attrib or "fill" in element.attrib}
     assert drawn == {"curve candidate", "curve served", "dot candidate", "dot served"}
     assert all(f".clients .{each.replace(' ', '.')} {{" in dark for each in drawn)

@@ -57,7 +57,7 @@ def divided(files: list[str], folder: Path, request: Request, times: int) -> str
     placed = grouped(every(lambda partition: placing.place(partition, work, stage), range(len(read)), times))
     list(every(lambda shard: assembling.assemble(shard, work, output, request.parameters["block_bytes"]), placed, times))
     sides = {side: write_index(work, output, side, plan.num_shards) for side in (TRAIN, EVAL)}
-    summary.write_partition(output, sides, plan, vars(request))
+    summary.write_partition(output, sides, plan, request.facts())
     return tree_digest(output)
 
 

@@ -74,6 +74,7 @@ def test_a_model_says_how_it_came_about_and_names_no_client(do, records) -> None
     assert facts.pop("train_loss") > 0
     assert 0 < facts.pop("largest_weight_share") <= 1
     assert len(facts.pop("sampling_digest")) == 32
+    assert facts.pop("module")
     assert facts == {
         "algorithm": "fedavg",
         "rounds": 2,
@@ -85,6 +86,8 @@ def test_a_model_says_how_it_came_about_and_names_no_client(do, records) -> None
         "excluded_updates": 0,
         "least_clients": 2,
         "digest": tree_digest(model.uri),
+        "module_digest": "0123",
+        "code_version": "1",
     }
     served = tf.saved_model.load(str(Path(model.uri, "Format-Serving")))
     answer = served.signatures["regress"](inputs=tf.constant(records(5, 2)))["outputs"]

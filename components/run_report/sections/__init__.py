@@ -1,0 +1,1 @@
+"""The sections of a report: facts, as `facts.collect` gives them, to blocks."""
