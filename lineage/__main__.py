@@ -41,8 +41,9 @@ def main(arguments: Sequence[str]) -> int:
         if not arguments or arguments[0] not in COMMANDS:
             got = repr(arguments[0]) if arguments else "none"
             raise ConfigError(f"expected a command ({', '.join(COMMANDS)}), got {got}; see `python -m lineage --help`.")
-        # What gRPC would write is in our errors too. It reads this when it is loaded.
+        # What gRPC and ML Metadata would write is in our errors too. They read this when they are loaded.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        os.environ.setdefault("GLOG_minloglevel", "3")
         module, _, function = COMMANDS[arguments[0]][1].partition(":")
         return int(getattr(import_module(module), function)(arguments[1:]))
     except FedtfxError as error:

@@ -53,6 +53,54 @@ def of_type(store: Any, *types: str) -> list[Artifact]:
     return sorted(map(_artifact, found), key=lambda artifact: artifact.id)
 
 
+def by_id(store: Any, ids: Iterable[int]) -> list[Artifact]:
+    """Returns these artifacts; ids that the store does not know are left out."""
+    return [_artifact(one) for one in _chunked(store.get_artifacts_by_id, sorted(set(ids)))]
+
+
+def at(store: Any, uri: str) -> list[Artifact]:
+    """Returns the artifacts whose directory is this, oldest first."""
+    return sorted(map(_artifact, store.get_artifacts_by_uri(uri)), key=lambda artifact: artifact.id)
+
+
+def with_digest(store: Any, begins: str) -> list[Artifact]:
+    """Returns the artifacts whose recorded digest begins with these hex digits, oldest first."""
+    from ml_metadata.metadata_store import ListOptions
+
+    query = f"custom_properties.digest.string_value LIKE '{begins}%'"
+    return sorted(map(_artifact, store.get_artifacts(ListOptions(filter_query=query))), key=lambda artifact: artifact.id)
+
+
+def of_runs(store: Any, names: Iterable[str]) -> Graph:
+    """Returns what was executed in these runs, with all inputs and outputs; of a name that no run has nothing."""
+    contexts = [store.get_context_by_type_and_name("pipeline_run", name) for name in dict.fromkeys(names)]
+    found = [one for context in contexts if context is not None for one in store.get_executions_by_context(context.id)]
+    return _beside(store, found)
+
+
+def makers(store: Any, artifacts: Iterable[int]) -> Graph:
+    """Returns the executions that made these artifacts, with all that they took in and put out; no step further."""
+    return _beside(store, _makers(store, sorted(set(artifacts)))[0])
+
+
+def users(store: Any, artifacts: Iterable[int], *keys: str) -> Graph:
+    """Returns the executions that had any of these for an input, with all that they took in and put out; no step further.
+
+    Args:
+      keys: of the input, such as `model`; any if there is none.
+    """
+    events = _chunked(store.get_events_by_artifact_ids, sorted(set(artifacts)))
+    wanted = {event.execution_id for event in events if _kind(event) == "input" and (not keys or _use(event).key in keys)}
+    return _beside(store, _chunked(store.get_executions_by_id, sorted(wanted)))
+
+
+def _beside(store: Any, executions: Sequence[Any]) -> Graph:
+    """These executions, and the artifacts next to them."""
+    events = _chunked(store.get_events_by_execution_ids, [one.id for one in executions])
+    artifacts = _chunked(store.get_artifacts_by_id, sorted({event.artifact_id for event in events}))
+    return _graph(store, artifacts, executions, events)
+
+
 def _artifacts_of_type(store: Any, name: str) -> Sequence[Any]:
     from ml_metadata import errors
 
@@ -194,13 +242,17 @@ def _state(execution: Any) -> str:
 
 def values(one: Any) -> dict[str, Value]:
     """Returns properties and custom properties of an ML Metadata artifact, execution or context as plain values."""
-    found = {}
+    from google.protobuf import json_format
+
+    found: dict[str, Value] = {}
     for properties in (one.properties, one.custom_properties):
         for name, value in properties.items():
             kind = value.WhichOneof("value")
             if kind in ("int_value", "double_value", "string_value", "bool_value"):
                 found[name] = getattr(value, kind)
-            elif kind is not None:  # a struct or a proto, which our nodes do not write
+            elif kind == "struct_value":  # such as stock ExampleValidator's word on each split
+                found[name] = json_format.MessageToJson(value.struct_value, indent=None, sort_keys=True)
+            elif kind is not None:  # a proto, which nobody writes so far
                 found[name] = str(getattr(value, kind))
     return found
 

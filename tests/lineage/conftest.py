@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -199,7 +201,9 @@ class _Many:
         self.root, self.serving = folder / "root", folder / "models"
         self.root.mkdir()
         self.serving.mkdir()
-        self.writer = StoreWriter(self.root / "metadata.sqlite")
+        memory = Path("/dev/shm")  # thousands of commits, each of which a disk would be waited for
+        self.written = Path(tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else folder))
+        self.writer = StoreWriter(self.written / "metadata.sqlite")
         self.amount = amount
         self.models: dict[str, int] = {}
         self.pushed: dict[tuple[str, int], int] = {}
@@ -207,6 +211,8 @@ class _Many:
 
     def build(self) -> ManyRuns:
         runs = tuple(self._run(number) for number in range(self.amount))
+        shutil.move(self.writer.path, self.root / "metadata.sqlite")
+        self.written.rmdir()
         places = Places(str(self.root), str(self.serving), str(self.root / "metadata.sqlite"))
         return ManyRuns(places, runs, self.models, self.pushed)
 
@@ -278,6 +284,13 @@ class _Many:
         return {**facts, **there, "audit_digest": published.audit_digest}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever needs the many runs waits seconds for them."""
+    for item in items:
+        if "two_hundred_runs" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def two_hundred_runs(tmp_path_factory: pytest.TempPathFactory) -> ManyRuns:
     """200 runs of two pipelines in one store, with served versions; to be read only."""
@@ -288,3 +301,9 @@ def two_hundred_runs(tmp_path_factory: pytest.TempPathFactory) -> ManyRuns:
 def store_writer(tmp_path: Path) -> StoreWriter:
     """An empty real store to write executions into as TFX does."""
     return StoreWriter(tmp_path / "metadata.sqlite")
+
+
+@pytest.fixture(scope="session")
+def new_store() -> type[StoreWriter]:
+    """Makes stores for fixtures that more than one test uses: `new_store(path of the sqlite file)`."""
+    return StoreWriter

@@ -1,0 +1,1 @@
+"""Questions to ML Metadata, the serving directory and the artifacts: what is there, where it came from, what came of it."""
