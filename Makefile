@@ -25,6 +25,8 @@ run: setup ## run the digits example end to end; options in ARGS="..."
 	@$(PYTHON_OF_VENV) local_runner.py --config examples/digits/config.yaml $(ARGS)
 
 test test-fast: export TF_CPP_MIN_LOG_LEVEL = 2
+# Where it is set, each process compiles all tests and modules anew: 5 s of each.
+test test-fast: export PYTHONDONTWRITEBYTECODE =
 test: setup-dev ## run every test
 	@$(PYTEST) $(ARGS)
 

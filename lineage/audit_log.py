@@ -13,10 +13,12 @@ Facts are names, numbers and digests: no secrets, and no ids of clients, because
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import pwd
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -137,10 +139,27 @@ def digest(entry: Entry) -> str:
     return _digest(_line(entry))
 
 
+def newest(path: str | os.PathLike[str]) -> str:
+    """Returns the hex sha256 of the last whole line, which the next will hold; empty if there is none. Checks nothing.
+
+    Raises:
+      OSError: the log cannot be read, or is a symbolic link.
+    """
+    try:
+        with _opened(Path(path), os.O_RDONLY) as log:
+            size = os.fstat(log).st_size
+            last = _last_line(log, size - len(_after_last_newline(log, size)))
+    except FileNotFoundError:
+        return ""
+    return _digest(last) if last else ""
+
+
 @contextmanager
 def _opened(file: Path, flags: int) -> Iterator[int]:
-    descriptor = os.open(file, flags | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
+    descriptor = os.open(file, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, _MODE)  # a pipe would hold us up
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "expected a regular file, got another kind", str(file))
         yield descriptor
     finally:
         os.close(descriptor)
@@ -205,17 +224,16 @@ def _check_order(entry: Entry, before: Sequence[Entry], previous: str, file: Pat
 def _entry(line: bytes, file: Path, where: str) -> Entry:
     try:
         entry = Entry(**json.loads(line))
-    except (ValueError, TypeError):
+        own, spelled = _digest(_line(replace(entry, digest=""))), _line(entry)
+    except (ValueError, TypeError, RecursionError):
         raise _damaged(file, where, "an entry", _shown(line)) from None
     if not isinstance(entry.number, int) or not isinstance(entry.facts, dict):
         raise _damaged(file, where, "an entry", _shown(line))
-    if entry.digest and entry.digest != _digest(_without_digest(line)):
+    if entry.digest and entry.digest != own:
         raise _damaged(file, where, f"a line with digest {str(entry.digest)[:12]}", "another")
+    if spelled != line:  # or there would be bytes that no digest is of
+        raise _damaged(file, where, "a line as it was written", "another spelling of it")
     return entry
-
-
-def _without_digest(line: bytes) -> bytes:
-    return line.rpartition(b', "digest": "')[0] + b"}"
 
 
 def _shown(line: bytes) -> str:

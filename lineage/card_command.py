@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,22 @@ from components.run_report.sources import Sources
 from errors import ConfigError, IntegrityError
 from lineage import places, reading
 from lineage.digests import tree_digest
-from lineage.graph import DELETED, Artifact
-from lineage.questions import naming
+from lineage.graph import DELETED, RUN_REPORT, Artifact
+from lineage.jsonable import jsonable
+from lineage.questions import naming, origin
+from lineage.questions.facts import Judgement
 from lineage.questions.options import Parser, as_text
-
-_REPORT, _DECISION = "components.RunReport", "components.GateDecision"
+from lineage.questions.origin import Origin
+from lineage.questions.tables import when
 
 
 def card(arguments: Sequence[str]) -> int:
     """Writes a model's card into a file or a folder."""
     parser = Parser(
         "card",
-        "Writes the card of a model: one page that opens without a server. It is the one that the model's run made, whose\n"
-        "digest is checked first; where there is none, it is made from ML Metadata and the artifacts that are left.",
+        "Writes the card of a model: one page that opens without a server. It is the one that was made by the run that pushed\n"
+        "the model, or else last decided about it; its digest is checked first. Where there is none, it is made from ML\n"
+        "Metadata and the artifacts that are left. If other runs judged the same model otherwise, that is said beside it.",
         [
             ("digits", "the card of the live version, as digits-model-card.html"),
             ("digits/1700000000 --out card/", "the page, the same as Markdown, and the facts for machines"),
@@ -40,20 +44,48 @@ def card(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--anew", action="store_true", help="make it from ML Metadata, though the run made one")
     given = parser.parse_args(arguments)
+    if given.json and given.out:
+        raise ConfigError("expected --json, which prints the facts, or --out, got both; a folder as --out gets facts.json too.")
+    target = _target(given.out)
     where = places.places_of(given)
     with where.opened() as store:
         named = naming.resolve(given.model, store, where)
         if named.model is None:
             raise ConfigError(f"{given.model}: expected a model that ML Metadata knows, got bytes that nobody here pushed.")
-        report = None if given.anew else _recorded(store, named.model, named.run.name if named.run else "")
-        made = _made(store, named) if report is None else {}
+        told = origin.of(named, store)
+        run = _run_of(named, told)
+        report = None if given.anew else _recorded(store, named.model, run)
+        made = _made(store, named, told, run) if report is None else {}
     if given.json:
+        print("".join(f"{line}\n" for line in _otherwise(told)), end="", file=sys.stderr)
         text = Path(report.uri, writing.FACTS_FILE).read_text(encoding="utf-8") if report else as_text(made["facts"])
         print(text.strip())
         return 0
-    target = Path(given.out or f"{_file_name(named)}-model-card.html")
+    target = target or Path(f"{_file_name(named)}-model-card.html")
     print(f"model card   {_written(target, report, made)}{'' if report else ' (made from ML Metadata)'}")
+    print("".join(f"{line}\n" for line in _otherwise(told)), end="")
     return 0
+
+
+def _target(out: str) -> Path | None:
+    """A folder may have a dot in its name; an ending of letters is one of a file, and only pages are written."""
+    target = Path(out) if out else None
+    if target is not None and target.suffix != ".html" and target.suffix[1:].isalpha() and not target.is_dir():
+        raise ConfigError(f"--out: expected a file that ends in .html, or a folder, got {out}; name another.")
+    return target
+
+
+def _otherwise(told: Origin) -> Iterator[str]:
+    """What other runs decided about the same model, if it is something else, newest first."""
+    decided = told.decided_in_a_word
+    for one in reversed(told.other_decisions):
+        if one.decision and one.decision != decided:
+            yield f"judged {'again' if one.later else 'before'}  {_judged(one)}; its card: python -m lineage card run:{one.run}"
+
+
+def _judged(one: Judgement) -> str:
+    failed = f", failed {', '.join(one.failed_checks)}" if one.failed_checks else ""
+    return f"{one.decision} by run {one.run or 'unknown'}, {when(one.created)} UTC{failed}"
 
 
 def _file_name(named: naming.Named) -> str:
@@ -62,11 +94,10 @@ def _file_name(named: naming.Named) -> str:
 
 
 def _recorded(store: Any, model: Artifact, run: str) -> Artifact | None:
-    """The newest report on a model (of a run, if one was named), once its bytes are sure; None if there is none any more."""
-    reports = [one for one in reading.of_type(store, _REPORT) if one.properties.get("model_id") == model.id]
-    if run and reports:
-        makers = reading.makers(store, [one.id for one in reports])
-        reports = [one for one in reports if (maker := makers.producer(one.id)) and maker.run == run]
+    """A run's report on a model, once its bytes are sure; None if there is none any more."""
+    reports = [one for one in reading.of_type(store, RUN_REPORT) if one.model_id == model.id]
+    makers = reading.makers(store, [one.id for one in reports])
+    reports = [one for one in reports if (maker := makers.producer(one.id)) and maker.run == run]
     there = [one for one in reports if one.state != DELETED and Path(one.uri).is_dir()]
     if not there:
         return None
@@ -83,11 +114,10 @@ def _recorded(store: Any, model: Artifact, run: str) -> Artifact | None:
     return newest
 
 
-def _made(store: Any, named: naming.Named) -> dict[str, Any]:
-    """Facts and pictures from what is left."""
+def _made(store: Any, named: naming.Named, told: Origin, run: str) -> dict[str, Any]:
+    """Facts and pictures of a run from what is left, and what later runs decided about its model."""
     model = named.model
     assert model is not None
-    run = named.run.name if named.run else _run_of(store, model)
     graph = reading.of_runs(store, [run])
     ours = [artifact.id for artifact in Sources.of_run(graph, run, None).artifacts.values()]
     graph = reading.joined(graph, reading.makers(store, ours))
@@ -98,19 +128,22 @@ def _made(store: Any, named: naming.Named) -> dict[str, Any]:
             f" `python -m lineage card id:{sources.model.id}`."
         )
     found = facts_of.collect(sources, None, datetime.now(timezone.utc))
+    if facts_of.NOT_AVAILABLE not in found["model"]:
+        found["model"]["judged_again"] = jsonable([one for one in told.other_decisions if one.later])
     return {"facts": found, "pictures": writing.pictures(sources)}
 
 
-def _run_of(store: Any, model: Artifact) -> str:
-    """The run that last decided about a model, or else the one that made it."""
-    decided = [one for one in reading.of_type(store, _DECISION) if one.properties.get("model_id") == model.id]
-    about = decided[-1] if decided else model
-    maker = reading.makers(store, [about.id]).producer(about.id)
-    if maker is None or not maker.run:
+def _run_of(named: naming.Named, told: Origin) -> str:
+    """The run that was named, or by whose push the model is live, or that last decided about it, or else that made it."""
+    asked = named.run.name if named.run else ""
+    pushed, decided = told.push, told.decision
+    run = asked or (pushed.record.run if pushed else "") or (decided.record.run if decided else "")
+    run = run or (told.model.run if told.model else "")
+    if not run:
         raise ConfigError(
-            f"id:{model.id}: expected a model that a run made, got one of which ML Metadata does not tell the run."
+            f"{named.name}: expected a model that a run made, got one of which ML Metadata does not tell the run."
         )
-    return maker.run
+    return run
 
 
 def _words(store: Any, graph: Any, run: str) -> dict[str, Any] | None:
@@ -118,7 +151,7 @@ def _words(store: Any, graph: Any, run: str) -> dict[str, Any] | None:
     told = next((one.properties.get("card") for one in graph.of_run(run) if one.node == "RunReport"), None)
     try:
         words = json.loads(str(told)) if told is not None else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return words if isinstance(words, dict) else None
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,12 +18,11 @@ import pyarrow.parquet as pq
 
 from components.federated_split.blocks import INDEX_FILE
 from lineage import forgotten
-from lineage.graph import COMPLETE, Artifact, Graph
+from lineage.graph import COMPLETE, EXAMPLES, FEDERATED_EXAMPLES, MODEL, PUSHED_MODEL, Artifact, Graph
 
-SPLIT_TYPE = "components.FederatedExamples"
 HASH = "hash:"
 _COLUMN = "client_id"
-_CARRIERS = ("Examples", SPLIT_TYPE, "TransformGraph", "Model", "PushedModel")
+_CARRIERS = (EXAMPLES, FEDERATED_EXAMPLES, "TransformGraph", MODEL, PUSHED_MODEL)
 _ROWS = 1 << 16
 
 
@@ -67,7 +67,7 @@ class Holding:
 
 def divisions(graph: Graph, pipeline: str | None = None) -> list[Division]:
     """Returns how every split was divided, of one pipeline or of all, oldest first."""
-    found = (_division(graph, artifact) for artifact in graph.of_type(SPLIT_TYPE))
+    found = (_division(graph, artifact) for artifact in graph.of_type(FEDERATED_EXAMPLES))
     return [one for one in found if pipeline in (None, one.pipeline)]
 
 
@@ -97,7 +97,7 @@ def carriers(graph: Graph, holding: Holding) -> set[int]:
     later model that was compared with one.
     """
     splits = {*holding.held, *holding.possible, *holding.unknown}
-    examples = {one for one in graph.upstream(splits) if graph.artifacts[one].type == "Examples"}
+    examples = {one for one in graph.upstream(splits) if graph.artifacts[one].type == EXAMPLES}
     found: set[int] = set()
     ahead = [*(splits & graph.artifacts.keys()), *examples]
     while ahead:
@@ -114,7 +114,7 @@ def _made_of(graph: Graph, artifact: int) -> Iterator[int]:
             continue
         keys = {key for key, given in graph.inputs(user.id).items() if any(one.id == artifact for one in given)}
         for one in _flat(graph.outputs(user.id).values()):
-            if one.type in _CARRIERS and (one.type != "PushedModel" or "model" in keys):
+            if one.type in _CARRIERS and (one.type != PUSHED_MODEL or "model" in keys):
                 yield one.id
 
 
@@ -129,9 +129,14 @@ def _division(graph: Graph, artifact: Artifact) -> Division:
         return Division(artifact, "", strategy, None)
     try:
         parameters = json.loads(str(maker.properties.get("parameters", "{}")))
-    except ValueError:  # somebody wrote to ML Metadata by hand
+    except (ValueError, RecursionError):  # somebody wrote to ML Metadata by hand
         parameters = {}
-    return Division(artifact, maker.pipeline, str(maker.properties.get("strategy", strategy)), parameters.get("key"))
+    return Division(artifact, maker.pipeline, str(maker.properties.get("strategy", strategy)), _key(parameters))
+
+
+def _key(parameters: Any) -> str | None:
+    key = parameters.get("key") if isinstance(parameters, dict) else None
+    return key if isinstance(key, str) else None
 
 
 def _kind(root: str | os.PathLike[str], division: Division, client: str) -> str:

@@ -63,6 +63,14 @@ def context_fingerprint(context: Any) -> str:
     )
 
 
+def filing_fingerprint(contexts: Iterable[Any]) -> str:
+    """Returns the fingerprint of the ml_metadata Contexts that an execution is filed under: types and names.
+
+    Those are its pipeline, run and node, and the one by which TFX finds it for its cache.
+    """
+    return _digest(sorted([context.type, context.name] for context in contexts))
+
+
 def _properties(one: Any, but_for: str = "") -> dict[str, dict[str, list[str]]]:
     return {"properties": _values(one.properties, but_for), "custom_properties": _values(one.custom_properties, but_for)}
 
@@ -79,8 +87,13 @@ def _value(value: Any) -> list[str]:
 
 
 def _event(event: Any) -> list[Any]:
-    path = [[step.WhichOneof("value") or "", str(step.key or step.index)] for step in event.path.steps]
+    path = [_step(step) for step in event.path.steps]
     return [event.artifact_id, path, event.type, event.milliseconds_since_epoch]
+
+
+def _step(step: Any) -> list[str]:
+    kind = step.WhichOneof("value") or ""
+    return [kind, str(getattr(step, kind)) if kind else ""]
 
 
 def _digest(content: Any) -> str:

@@ -27,6 +27,8 @@ from lineage.locking import locked
 FOLDER = ".clients"
 EVENT = "forget"
 LOG = "audit.jsonl"
+TALLY = "forgotten"
+"""Fact of `run_started`: how many entries the list had, and their digest."""
 _KEY = "key"
 _KEY_BYTES = 32
 _OWN = b"the key itself"  # no client of any pipeline: a pipeline's name is not empty
@@ -80,9 +82,39 @@ def omission(root: str | os.PathLike[str], pipeline: str) -> Omission | None:
       IntegrityError: the list was altered, or lacks somebody whom the log of the root tells of.
     """
     told = entries(root, pipeline)
-    _check_complete(root, pipeline, told)
+    _check_complete(root, pipeline, told, audit_log.read(Path(root, LOG)))
     features = tuple(sorted({str(entry.facts["feature"]) for entry in told}))
     return Omission(str(root), pipeline, features, len(told), _digest(told)) if told else None
+
+
+def tally(root: str | os.PathLike[str], pipeline: str) -> dict[str, str | int]:
+    """Returns how many entries a pipeline's list has and their digest, for the log of runs; nothing if nobody was forgotten.
+
+    Raises:
+      IntegrityError: the list was altered.
+    """
+    told = entries(root, pipeline)
+    return {"count": len(told), "digest": _digest(told)} if told else {}
+
+
+def check(root: str | os.PathLike[str], pipeline: str, log: Sequence[audit_log.Entry]) -> int:
+    """Holds a pipeline's list against its key and the log of runs, and returns how many entries it has.
+
+    Raises:
+      IntegrityError: the list or its key was altered, or the list or the log lacks what the other tells.
+      ConfigError: others may read the key.
+      OSError: the list cannot be read.
+    """
+    told = entries(root, pipeline)
+    _check_complete(root, pipeline, told, log)
+    if told:
+        _check_key(told, _name_of(read_key(root)), Path(root, FOLDER, _KEY))
+    if missing := {entry.facts["client"] for entry in told} - _logged(pipeline, log):
+        raise IntegrityError(
+            f"{Path(root, LOG)}: expected a line for each of {len(told)} forgotten clients, got {len(missing)} fewer; put the"
+            " log back from a copy, or forget them again, which writes the line."
+        )
+    return len(told)
 
 
 def keyed_hash(key: bytes, pipeline: str, client: str) -> str:
@@ -172,15 +204,31 @@ def _check(omission: Omission) -> Callable[[str], bool]:
     return lambda client: keyed_hash(key, omission.pipeline, client) in left_out
 
 
-def _check_complete(root: str | os.PathLike[str], pipeline: str, told: Sequence[audit_log.Entry]) -> None:
+def _check_complete(
+    root: str | os.PathLike[str], pipeline: str, told: Sequence[audit_log.Entry], log: Sequence[audit_log.Entry]
+) -> None:
     """A list that was removed, or cut off at its end, looks like one; the log that is for everybody to read knows better."""
-    logged = (entry.facts for entry in audit_log.read(Path(root, LOG)) if entry.event == EVENT)
-    forgotten = {facts.get("client") for facts in logged if facts.get("pipeline") == pipeline}
-    if missing := forgotten - {entry.facts["client"] for entry in told}:
+    if missing := _logged(pipeline, log) - {entry.facts["client"] for entry in told}:
         raise IntegrityError(
             f"{_file(root, pipeline)}: expected all forgotten clients that {LOG} tells of, got {len(missing)} fewer; put"
             " the file back from a copy."
         )
+    for entry in log:
+        begun = entry.facts.get(TALLY) if entry.facts.get("pipeline") == pipeline else None
+        if isinstance(begun, dict) and begun != {
+            "count": (count := len(told[: int(begun["count"])])),
+            "digest": _digest(told[:count]),
+        }:
+            raise IntegrityError(
+                f"{_file(root, pipeline)}: expected the {begun['count']} forgotten clients that run {entry.facts.get('run')}"
+                f" began with, got {count or 'none'}{' others' * (count == begun['count'])}; put the file back from a copy."
+            )
+
+
+def _logged(pipeline: str, log: Sequence[audit_log.Entry]) -> set[str]:
+    """The clients that the log says were forgotten, by their keyed hashes."""
+    told = (entry.facts for entry in log if entry.event == EVENT)
+    return {str(facts.get("client")) for facts in told if facts.get("pipeline") == pipeline}
 
 
 def _check_key(told: Sequence[audit_log.Entry], own: str, file: Path) -> None:

@@ -17,6 +17,19 @@ LIVE, DELETED = "live", "deleted"
 COMPLETE, CACHED, FAILED, CANCELED, RUNNING, NEW = "complete", "cached", "failed", "canceled", "running", "new"
 UNFINISHED = (NEW, RUNNING)
 
+# Types of artifacts, stock TFX's and ours.
+EXAMPLES, MODEL, MODEL_BLESSING, PUSHED_MODEL = "Examples", "Model", "ModelBlessing", "PushedModel"
+FEDERATED_EXAMPLES, GATE_DECISION = "components.FederatedExamples", "components.GateDecision"
+RUN_REPORT = "components.RunReport"
+
+
+def whole(value: object) -> int | None:
+    """Returns a property that should be a whole number, also from text; None if it is none, as after an edit by hand."""
+    try:
+        return int(value) if isinstance(value, (int, float, str)) else None
+    except (ValueError, OverflowError):  # text, NaN, infinity
+        return None
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -45,6 +58,23 @@ class Artifact:
         """The tree digest it was published with; empty if none was recorded."""
         return str(self.properties.get("digest", ""))
 
+    @property
+    def own_digest(self) -> str:
+        """The tree digest of its own directory: a PushedModel's `digest` is that of the version in the serving directory."""
+        own = "" if self.type == PUSHED_MODEL else self.digest
+        return str(self.properties.get("record_digest", "") or own)
+
+    @property
+    def short_type(self) -> str:
+        """Its type without the package that it is in."""
+        return self.type.rpartition(".")[2]
+
+    @property
+    def model_id(self) -> int | None:
+        """Id of the Model that a PushedModel, finding, decision or ModelBlessing says it is about; None if it says nothing."""
+        said = self.properties.get("model_id") or self.properties.get("current_model_id") or 0
+        return (whole(said) or None) if isinstance(said, (int, float)) else None
+
 
 @dataclass(frozen=True)
 class Run:
@@ -70,6 +100,16 @@ class Execution:
     properties: Mapping[str, Value]
     created: datetime
     updated: datetime
+
+    @property
+    def label(self) -> str:
+        """Its node, or else its type without the package that it is in."""
+        return self.node or self.type.rpartition(".")[2]
+
+    @property
+    def seconds(self) -> float:
+        """From its beginning to its last change."""
+        return (self.updated - self.created).total_seconds()
 
 
 @dataclass(frozen=True)
@@ -126,6 +166,19 @@ class Graph:
     def of_run(self, run: str) -> list[Execution]:
         """Returns the executions of a run, oldest first."""
         return [self.executions[number] for number in self._runs_executions.get(run, ())]
+
+    def outputs_of_run(self, run: str) -> list[Artifact]:
+        """Returns what the executions of a run put out, oldest execution first; also what they took from the cache."""
+        return [one for execution in self.of_run(run) for several in self.outputs(execution.id).values() for one in several]
+
+    def model_of(self, artifact: int) -> int | None:
+        """Returns the id of the Model that an artifact is about; None if that is not known.
+
+        It is the one that it names, or of a stock PushedModel, which names none, the one that its Pusher took in.
+        """
+        one = self.artifacts[artifact]
+        maker = None if one.model_id or one.type != PUSHED_MODEL else self.producer(artifact)
+        return one.model_id or (next((taken.id for taken in self.inputs(maker.id).get("model", ())), None) if maker else None)
 
     def of_type(self, *types: str) -> list[Artifact]:
         """Returns the artifacts of any of these types, oldest first."""

@@ -11,6 +11,8 @@ from lineage.graph import COMPLETE, Artifact, Execution, Graph, Run, Use, Value
 _INPUT, _OUTPUT = "input", "output"
 _PAGE = 100
 """ML Metadata follows no more starting points than this in one call, and does not say that it left some out."""
+_LAST = 253_402_300_799_000
+"""The end of the year 9999, in ms."""
 _IDS = 500
 """Ids in one call: a service refuses messages above 4 MB, and databases long lists."""
 
@@ -18,7 +20,7 @@ _IDS = 500
 def everything(store: Any) -> Graph:
     """Returns all that the store knows."""
     executions = store.get_executions()
-    events = _chunked(store.get_events_by_execution_ids, [execution.id for execution in executions])
+    events = in_chunks(store.get_events_by_execution_ids, [execution.id for execution in executions])
     return _graph(store, store.get_artifacts(), executions, events)
 
 
@@ -47,6 +49,11 @@ def runs(store: Any) -> list[Run]:
     return [_run(context, "") for context in sorted(store.get_contexts_by_type("pipeline_run"), key=lambda one: one.id)]
 
 
+def pipelines(store: Any) -> list[str]:
+    """Returns the names of all pipelines, sorted."""
+    return sorted(context.name for context in store.get_contexts_by_type("pipeline"))
+
+
 def of_type(store: Any, *types: str) -> list[Artifact]:
     """Returns the artifacts of these types, oldest first; a type that the store does not know has none."""
     found = [artifact for name in types for artifact in _artifacts_of_type(store, name)]
@@ -55,7 +62,7 @@ def of_type(store: Any, *types: str) -> list[Artifact]:
 
 def by_id(store: Any, ids: Iterable[int]) -> list[Artifact]:
     """Returns these artifacts; ids that the store does not know are left out."""
-    return [_artifact(one) for one in _chunked(store.get_artifacts_by_id, sorted(set(ids)))]
+    return [_artifact(one) for one in in_chunks(store.get_artifacts_by_id, sorted(set(ids)))]
 
 
 def at(store: Any, uri: str) -> list[Artifact]:
@@ -89,15 +96,21 @@ def users(store: Any, artifacts: Iterable[int], *keys: str) -> Graph:
     Args:
       keys: of the input, such as `model`; any if there is none.
     """
-    events = _chunked(store.get_events_by_artifact_ids, sorted(set(artifacts)))
+    events = in_chunks(store.get_events_by_artifact_ids, sorted(set(artifacts)))
     wanted = {event.execution_id for event in events if _kind(event) == "input" and (not keys or _use(event).key in keys)}
-    return _beside(store, _chunked(store.get_executions_by_id, sorted(wanted)))
+    return _beside(store, in_chunks(store.get_executions_by_id, sorted(wanted)))
+
+
+def publishers(store: Any, artifacts: Iterable[int]) -> set[int]:
+    """Returns all executions that have any of these for an output, in whichever state they are."""
+    events = in_chunks(store.get_events_by_artifact_ids, sorted(set(artifacts)))
+    return {event.execution_id for event in events if is_output(event)}
 
 
 def _beside(store: Any, executions: Sequence[Any]) -> Graph:
     """These executions, and the artifacts next to them."""
-    events = _chunked(store.get_events_by_execution_ids, [one.id for one in executions])
-    artifacts = _chunked(store.get_artifacts_by_id, sorted({event.artifact_id for event in events}))
+    events = in_chunks(store.get_events_by_execution_ids, [one.id for one in executions])
+    artifacts = in_chunks(store.get_artifacts_by_id, sorted({event.artifact_id for event in events}))
     return _graph(store, artifacts, executions, events)
 
 
@@ -119,21 +132,21 @@ def _walk(store: Any, start: Iterable[int], step: Callable[[Any, Sequence[int]],
         beside, side = step(store, ahead)
         new = {one.id: one for one in beside if one.id not in executions}
         executions |= new
-        fresh = _chunked(store.get_events_by_execution_ids, list(new))
+        fresh = in_chunks(store.get_events_by_execution_ids, list(new))
         events += fresh
         done = {number for number, one in new.items() if _state(one) == COMPLETE}
         beyond = {event.artifact_id for event in fresh if _kind(event) == side and event.execution_id in done}
         ahead = sorted(beyond - reached)
         reached.update(ahead)
     artifacts = sorted(reached | {event.artifact_id for event in events})
-    return _graph(store, _chunked(store.get_artifacts_by_id, artifacts), executions.values(), events)
+    return _graph(store, in_chunks(store.get_artifacts_by_id, artifacts), executions.values(), events)
 
 
 def _makers(store: Any, artifacts: Sequence[int]) -> tuple[list[Any], str]:
     """The execution that made each: the first COMPLETE one of those that have it for an output. Their inputs are next."""
     published: dict[int, set[int]] = {}
-    for event in _chunked(store.get_events_by_artifact_ids, artifacts):
-        if _is_output(event):
+    for event in in_chunks(store.get_events_by_artifact_ids, artifacts):
+        if is_output(event):
             published.setdefault(event.artifact_id, set()).add(event.execution_id)
     firsts = _complete(store, {min(executions) for executions in published.values()})
     rest = [executions for executions in published.values() if min(executions) not in firsts]
@@ -143,15 +156,15 @@ def _makers(store: Any, artifacts: Sequence[int]) -> tuple[list[Any], str]:
 
 
 def _complete(store: Any, executions: Iterable[int]) -> dict[int, Any]:
-    loaded = _chunked(store.get_executions_by_id, sorted(executions))
+    loaded = in_chunks(store.get_executions_by_id, sorted(executions))
     return {execution.id: execution for execution in loaded if _state(execution) == COMPLETE}
 
 
 def _users(store: Any, artifacts: Sequence[int]) -> tuple[list[Any], str]:
     """All executions that have any of them for an input. Their outputs are next."""
-    events = _chunked(store.get_events_by_artifact_ids, artifacts)
+    events = in_chunks(store.get_events_by_artifact_ids, artifacts)
     users = sorted({event.execution_id for event in events if _kind(event) == _INPUT})
-    return _chunked(store.get_executions_by_id, users), _OUTPUT
+    return in_chunks(store.get_executions_by_id, users), _OUTPUT
 
 
 def _graph(store: Any, artifacts: Iterable[Any], executions: Iterable[Any], events: Iterable[Any]) -> Graph:
@@ -171,19 +184,24 @@ def _graph(store: Any, artifacts: Iterable[Any], executions: Iterable[Any], even
 
 
 def _filed(store: Any, executions: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Execution -> type of context -> context, a page at a time."""
+    """Execution -> type of context -> context."""
+    found = contexts_of(store, executions)
+    return {number: {context.type: context for context in contexts} for number, contexts in found.items()}
+
+
+def contexts_of(store: Any, executions: Sequence[int]) -> dict[int, list[Any]]:
+    """Returns execution -> the ml_metadata Contexts that it is filed under."""
     from ml_metadata.proto import metadata_store_pb2
 
-    filed: dict[int, dict[str, Any]] = {number: {} for number in executions}
+    filed: dict[int, list[Any]] = {number: [] for number in executions}
     for page in _pages(executions, _PAGE):
         options = metadata_store_pb2.LineageSubgraphQueryOptions(max_num_hops=0)
         options.starting_executions.filter_query = f"id IN ({', '.join(map(str, page))})"
         part = store.get_lineage_subgraph(options, ["contexts", "associations"])
         contexts = {context.id: context for context in part.contexts}
         for association in part.associations:
-            context = contexts[association.context_id]
             if association.execution_id in filed:
-                filed[association.execution_id][context.type] = context
+                filed[association.execution_id].append(contexts[association.context_id])
     return filed
 
 
@@ -223,7 +241,7 @@ def _use(event: Any) -> Use:
     keys = [step.key for step in event.path.steps if step.WhichOneof("value") == "key"]
     places = [step.index for step in event.path.steps if step.WhichOneof("value") == "index"]
     time = _time(event.milliseconds_since_epoch)
-    return Use(event.execution_id, event.artifact_id, "".join(keys[:1]), sum(places[:1]), _is_output(event), time)
+    return Use(event.execution_id, event.artifact_id, "".join(keys[:1]), sum(places[:1]), is_output(event), time)
 
 
 def _kind(event: Any) -> str:
@@ -232,7 +250,8 @@ def _kind(event: Any) -> str:
     return name if name in (_INPUT, _OUTPUT) else ""
 
 
-def _is_output(event: Any) -> bool:
+def is_output(event: Any) -> bool:
+    """Whether an ml_metadata Event says that the execution made the artifact."""
     return _kind(event) == _OUTPUT
 
 
@@ -258,10 +277,12 @@ def values(one: Any) -> dict[str, Value]:
 
 
 def _time(milliseconds: int) -> datetime:
+    milliseconds = min(max(milliseconds, 0), _LAST)  # edited by hand it may be any
     return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
 
 
-def _chunked(ask: Callable[[Sequence[int]], Iterable[Any]], ids: Sequence[int]) -> list[Any]:
+def in_chunks(ask: Callable[[Sequence[int]], Iterable[Any]], ids: Sequence[int]) -> list[Any]:
+    """Returns all that a method of the store answers to ids, asked some at a time."""
     return [one for page in _pages(ids, _IDS) for one in ask(page)]
 
 

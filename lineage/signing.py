@@ -12,6 +12,7 @@ Only the one spelling that `seal` gives is accepted, so there is no byte in a fi
 
 from __future__ import annotations
 
+import base64
 import errno
 import hashlib
 import json
@@ -30,6 +31,7 @@ from lineage.durable import sync_directory
 KEY_FILE, PUBLIC_FILE = "key.pem", "public.pem"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 MAX_BYTES = 1 << 20  # of an envelope; ours have about 10 KB
+_LINE = b"fedtfx log line "  # before what is signed of a log, so that it is never mistaken for an envelope
 _MAX_KEY_BYTES = 1 << 14
 _KEYGEN = "make one with `python -m lineage keygen --out DIR`"
 
@@ -216,6 +218,24 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def sign_digest(digest: str, key: SigningKey) -> str:
+    """Returns the signature, in base64, of a line of a log, by its hex sha256; see `signed_digest`."""
+    return base64.b64encode(bytes.fromhex(key.signer.sign(_LINE + digest.encode()).signature)).decode()
+
+
+def signed_digest(digest: str, signature: str, key: PublicKey) -> bool:
+    """Whether `key` signed a line of a log: ed25519 over `fedtfx log line ` and the line's hex sha256."""
+    from securesystemslib.exceptions import UnverifiedSignatureError
+    from securesystemslib.signer import Signature
+
+    try:
+        own = Signature(key.key_id, base64.b64decode(signature, validate=True).hex())
+        key.key.verify_signature(own, _LINE + digest.encode())
+    except (UnverifiedSignatureError, ValueError):
+        return False
+    return True
+
+
 def _envelope(content: bytes) -> Any:
     from securesystemslib.dsse import Envelope
     from securesystemslib.exceptions import FormatError
@@ -283,14 +303,15 @@ def _public(key: Any) -> PublicKey:
 
 
 def _content(path: str | os.PathLike[str], expected: str, *, private: bool = False) -> bytes:
+    remedy = _KEYGEN if private else f"give the {PUBLIC_FILE} that was made with the signing key"
     try:
         content, about = read(path, _MAX_KEY_BYTES)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{expected}, got {getattr(error, 'strerror', None) or error}; {_KEYGEN}.") from None
+        raise ConfigError(f"{expected}, got {getattr(error, 'strerror', None) or error}; {remedy}.") from None
     if private:
         _check_private(path, about)
     if len(content) > _MAX_KEY_BYTES:
-        raise ConfigError(f"{expected}, got a file of more than {_MAX_KEY_BYTES} bytes; {_KEYGEN}.")
+        raise ConfigError(f"{expected}, got a file of more than {_MAX_KEY_BYTES} bytes; {remedy}.")
     return content
 
 

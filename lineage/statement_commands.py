@@ -15,6 +15,7 @@ from typing import Any
 from errors import ConfigError, IntegrityError
 from lineage import signing
 from lineage import statement as said_of
+from lineage.command_line import Parser
 from lineage.digests import tree_digest
 from serving import statements
 
@@ -74,8 +75,8 @@ def statement(arguments: Sequence[str]) -> int:
     return _show(given) if given.command == "show" else _verify(given)
 
 
-def _parser(command: str, what: str, *examples: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
+def _parser(command: str, what: str, *examples: str) -> Parser:
+    return Parser(
         prog=f"python -m lineage {command}",
         description=what,
         epilog="examples:\n" + "\n".join(f"  {example}" for example in examples),
@@ -126,6 +127,7 @@ def _hint(problem: str, name: str) -> str:
 def _named(text: str) -> _Named:
     given = Path(text)
     if given.name.endswith(statements.SUFFIX) and not given.is_dir():
+        _there(text, given)
         tree = given.absolute().with_name(given.name.removesuffix(statements.SUFFIX))
         return _Named(given, tree, f"{tree.parent.name}/{tree.name}")
     tree = given.resolve()
@@ -133,7 +135,18 @@ def _named(text: str) -> _Named:
         raise ConfigError(
             f"expected a version's directory or a file *{statements.SUFFIX}, got {text}; name one such as {_SAMPLE}."
         )
-    return _Named(statements.path(tree.parent, int(tree.name)), tree, f"{tree.parent.name}/{tree.name}")
+    file = statements.path(tree.parent, int(tree.name))
+    _there(text, tree, file)
+    return _Named(file, tree, f"{tree.parent.name}/{tree.name}")
+
+
+def _there(text: str, *paths: Path) -> None:
+    """A statement that is gone from beside its version is not verified; a path to nothing is a mistake."""
+    if not any(path.exists() for path in paths):
+        raise ConfigError(
+            f"expected a version's directory or a file *{statements.SUFFIX}, got {text}, where nothing is; name its path, such"
+            f" as {_SAMPLE}: this command knows no serving root."
+        )
 
 
 def _read(file: Path) -> bytes:

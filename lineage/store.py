@@ -59,6 +59,8 @@ def opened(where: str) -> Iterator[ReadStore]:
         raise _unreadable(where, "one that is locked") from error
     except errors.StatusError as error:
         raise _unreadable(where, " ".join(str(error).split())) from error
+    except RecursionError:  # of something else that was read meanwhile
+        raise
     except RuntimeError as error:  # what its C++ raises when it cannot connect
         raise _unreadable(where, " ".join(str(error).split())) from error
 
@@ -153,7 +155,7 @@ def _check_file(path: str) -> None:
     database = sqlite3.connect(f"file:{_quoted(os.path.abspath(path))}?mode=ro", uri=True, timeout=_LOCK_SECONDS)
     try:
         tables = database.execute("select count(*) from sqlite_master where name in ('MLMDEnv', 'Artifact')").fetchone()[0]
-        broken = soundness.dangling(database) if tables == 2 else ""
+        broken = soundness.problem(database) if tables == 2 else ""
     except sqlite3.DatabaseError as error:
         raise _unreadable(path, str(error)) from None
     finally:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from errors import ConfigError, FedtfxError
 from lineage import locking
+from lineage.retention import settling
 from pipeline import published
 from pipeline.environment import Environment
 from pipeline.run_log import RunLog
@@ -81,7 +82,7 @@ def run(
     if again_from:
         _ignore_cache(ir, again_from)
     connection = environment.metadata_connection()
-    log = RunLog(environment.root, dag.pipeline_info.pipeline_name, run_id)
+    log = RunLog.of(environment, dag.pipeline_info.pipeline_name, run_id)
     log.started(facts)
     _record_run(ir, connection, facts)
     return [_run_node(ir, node.pipeline_node, connection, log, watcher) for node in ir.nodes]
@@ -195,15 +196,19 @@ def node_of(store: Any, execution: Any) -> str:
 def exclusive(environment: Environment) -> Iterator[None]:
     """Holds the root for one run at a time; the kernel lets go of the lock when the holder dies, however it dies.
 
+    What a gc that was killed left is completed or taken back first: TFX's cache does not look whether a directory is there.
+
     Raises:
       ConfigError: the root cannot be made or written to.
       BusyError: another run holds it, or what removes artifacts.
+      IntegrityError, FedtfxError: what a gc left cannot be completed, see `settling.settle`.
     """
     root = environment.root
     with contextlib.ExitStack() as stack:
         try:
             os.makedirs(root, exist_ok=True)
             stack.enter_context(locking.exclusive(root))
+            settling.settle(root, environment.metadata_path)
         except OSError as error:
             raise ConfigError(f"--pipeline-root: cannot write to {root} ({error.strerror}); give another folder.") from None
         yield

@@ -121,7 +121,7 @@ def _prepare(config: PipelineConfig, environment: Environment, run_id: str, scre
     lint(config)
     signing_key.prepare(environment)
     places.check_database(environment.metadata_path)
-    log = run_log.RunLog(environment.root, config.name, run_id)
+    log = run_log.RunLog.of(environment, config.name, run_id)
     log.entries()
     dead = dead_runs.clean(environment, config.name, f"found running when run {run_id} began: its process had died")
     _with_store(environment, log.close_dead)
@@ -175,7 +175,7 @@ def _nodes(
     from pipeline.dag import create_pipeline
 
     dag = create_pipeline(config, environment)
-    log = run_log.RunLog(environment.root, config.name, run_id)
+    log = run_log.RunLog.of(environment, config.name, run_id)
     try:
         with progress:
             results = execution.run(dag, environment, run_id, progress, facts=provenance.record(config), again_from=again_from)

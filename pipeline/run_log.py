@@ -2,32 +2,42 @@
 
 ML Metadata can be rewritten without a trace; this log cannot. Events:
 
-    run_started  {pipeline, run, config_digest, code_version, ...: what is recorded with the run}
-    node         {pipeline, run, node, execution, state, fingerprint, artifacts: {id: fingerprint}}
+    run_started  {pipeline, run, config_digest, code_version, ...: what is recorded with the run; releases, forgotten}
+    node         {pipeline, run, node, execution, state, fingerprint, filed, artifacts: {id: fingerprint}}
     decision     {pipeline, run, model_id, model_digest, blessed, decision_digest, failed_checks, override, ...}
     canceled     {pipeline, run, reason, executions: {id: fingerprint}}
-    run_ended    {pipeline, run, outcome, context: fingerprint}
-    run_died     {pipeline, run, context: fingerprint}, written by the run that comes after it
+    run_ended    {pipeline, run, outcome, context: fingerprint, releases}
+    run_died     {pipeline, run, context: fingerprint, releases}, written by the run that comes after it
+    seal         {pipeline, run, key_id, line, signature} of one of the last two, and so of all that came before it
 
-The digest of a run's last line goes back into ML Metadata, so that each of the two holds the other. Whoever runs pipelines
-calls this with a MetadataStore and ids; nothing here depends on what starts the nodes.
+The digest of the line with which a run ends goes back into ML Metadata, so that each of the two holds the other; nobody can
+write both anew without the key that signs it. `releases` is the newest line of the log of releases, held in the same way.
+Whoever runs pipelines calls this with a MetadataStore and ids; nothing here depends on what starts the nodes.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from errors import FedtfxError
-from lineage import audit_log
+from lineage import audit_log, forgotten, signing
 from lineage.audit_log import Entry
-from lineage.fingerprints import ANCHOR, artifact_fingerprint, context_fingerprint, execution_fingerprint
+from lineage.fingerprints import (
+    ANCHOR,
+    artifact_fingerprint,
+    context_fingerprint,
+    execution_fingerprint,
+    filing_fingerprint,
+)
+from pipeline.environment import Environment
 
 FILE = "audit.jsonl"
 RUN_STARTED, NODE, DECISION = "run_started", "node", "decision"
-CANCELED, RUN_ENDED, RUN_DIED = "canceled", "run_ended", "run_died"
+CANCELED, RUN_ENDED, RUN_DIED, SEAL = "canceled", "run_ended", "run_died", "seal"
 PUSHED, REFUSED, FAILED, INTERRUPTED = "pushed", "refused", "failed", "interrupted"
 
 _UNFINISHED = ("new", "running")
@@ -53,6 +63,8 @@ class RunLog:
       root: the pipeline root, which is there.
       pipeline: name of the pipeline.
       run: name of the run in ML Metadata.
+      serving_root: whose log of releases is held too; empty for none.
+      signing_key: file of the private key that a run's end is signed with; None for none.
 
     Every method raises IntegrityError if the log was altered, BusyError if it is locked for too long, and FedtfxError if it
     cannot be written.
@@ -61,6 +73,13 @@ class RunLog:
     root: str
     pipeline: str
     run: str
+    serving_root: str = ""
+    signing_key: str | None = None
+
+    @classmethod
+    def of(cls, environment: Environment, pipeline: str, run: str) -> RunLog:
+        """The log of a run in its environment."""
+        return cls(environment.root, pipeline, run, environment.serving_root, environment.signing_key)
 
     @property
     def path(self) -> str:
@@ -70,7 +89,8 @@ class RunLog:
     def started(self, facts: Mapping[str, str | int]) -> None:
         """The run begins; `facts` are what is recorded with it. To be called before anything is done."""
         self.entries()
-        self._append(RUN_STARTED, **facts)
+        begun = forgotten.tally(self.root, self.pipeline)
+        self._append(RUN_STARTED, **facts, **self._releases(), **({forgotten.TALLY: begun} if begun else {}))
 
     def node(self, store: Any, node_id: str, execution_id: int) -> None:
         """A node's execution ended, whatever came of it; a decision in its outputs gets an entry of its own."""
@@ -84,6 +104,7 @@ class RunLog:
             execution=execution_id,
             state=state,
             fingerprint="" if state in _UNFINISHED else execution_fingerprint(execution, events),
+            filed=filing_fingerprint(store.get_contexts_by_execution(execution_id)),
             artifacts={str(artifact.id): artifact_fingerprint(artifact) for artifact in outputs},
         )
         if state == "complete":
@@ -98,16 +119,32 @@ class RunLog:
     def ended(self, store: Any, outcome: str = "") -> None:
         """The run is over: pushed or refused, as ML Metadata tells, unless `outcome` says that it failed or was interrupted.
 
-        Writes the line's digest into the run's context. Does nothing if the run never came to be in ML Metadata.
+        Writes the line's digest into the run's context, and signs it. Does nothing if the run never came to be in ML Metadata.
+
+        Raises:
+          ConfigError: the signing key cannot be used any more; all but the signature is written.
         """
         self._close(store, RUN_ENDED, outcome=outcome or _outcome(store, self.run))
 
     def _close(self, store: Any, event: str, **facts: Any) -> None:
         context = store.get_context_by_type_and_name("pipeline_run", self.run)
         if context is not None:
-            entry = self._append(event, **facts, context=context_fingerprint(context))
+            entry = self._append(event, **facts, context=context_fingerprint(context), **self._releases())
             context.custom_properties[ANCHOR].string_value = audit_log.digest(entry)
             store.put_contexts([context])
+            self._seal(audit_log.digest(entry))
+
+    def _seal(self, line: str) -> None:
+        if self.signing_key is not None:
+            key = signing.load_private(self.signing_key)
+            self._append(SEAL, key_id=key.key_id, line=line, signature=signing.sign_digest(line, key))
+
+    def _releases(self) -> dict[str, dict[str, str]]:
+        """The newest line of the log of releases; nothing of one that is not there, or which `verify` complains of."""
+        with suppress(OSError):
+            if self.serving_root and (line := audit_log.newest(os.path.join(self.serving_root, FILE))):
+                return {"releases": {"root": self.serving_root, "line": line}}
+        return {}
 
     def close_dead(self, store: Any) -> None:
         """Writes down which runs of this pipeline never came to their end. To be called while no other run can be under way."""
@@ -115,7 +152,7 @@ class RunLog:
         ended = {entry.facts.get("run") for entry in mine if entry.event in (RUN_ENDED, RUN_DIED)}
         for entry in mine:
             if entry.event == RUN_STARTED and entry.facts.get("run") not in ended:
-                RunLog(self.root, self.pipeline, str(entry.facts["run"]))._close(store, RUN_DIED)
+                replace(self, run=str(entry.facts["run"]))._close(store, RUN_DIED)
 
     def entries(self) -> list[Entry]:
         """Returns all entries, of all runs."""

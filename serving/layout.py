@@ -202,7 +202,7 @@ def remove(model_dir: str | os.PathLike[str], version: int) -> None:
 
 
 def holds(directory: str | os.PathLike[str], digest: str) -> bool:
-    """Tells whether a directory has this tree digest; a missing one and one with a symbolic link in it have none."""
+    """Tells whether a directory has this tree digest; a missing one and one that `tree_digest` refuses have none."""
     try:
         return tree_digest(directory) == digest
     except (FileNotFoundError, ValueError):
@@ -301,7 +301,7 @@ def _checked_digest(source: Path, expected: str | None) -> str:
             f"no model to publish: expected a SavedModel directory at {source}; run again with --from the node that trains it."
         )
     for folder, folders, names in os.walk(source):
-        for path in (Path(folder, name) for name in [*folders, *names]):
+        for path in (Path(folder), *(Path(folder, name) for name in [*folders, *names])):
             mode = path.lstat().st_mode
             if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
                 raise PushError(f"refusing to publish {path}: expected regular files only, got {stat.filemode(mode)}.")

@@ -19,6 +19,7 @@ from typing import Any
 
 from errors import ConfigError
 from lineage import locking
+from lineage.digests import regular_file
 from lineage.durable import sync_directory
 
 FILE = "models.config"
@@ -88,6 +89,16 @@ def states(root: str | os.PathLike[str]) -> dict[str, State]:
 def state(root: str | os.PathLike[str], model_name: str) -> State:
     """Returns what is served of one model; see `states`."""
     return states(root).get(model_name, Following())
+
+
+def base_path(root: str | os.PathLike[str], model_name: str) -> str | None:
+    """Returns the folder that servers load a model's versions from, as it is written there; None if it has no entry.
+
+    Raises:
+      ConfigError: see `states`.
+    """
+    entries = _read(Path(root, FILE)).model_config_list.config
+    return next((str(entry.base_path) for entry in entries if entry.name == model_name), None)
 
 
 def ensure(root: str | os.PathLike[str], model_name: str) -> None:
@@ -160,15 +171,17 @@ def _read(file: Path) -> Any:
 
     config = protocol.message("tensorflow.serving.ModelServerConfig")()
     try:
-        with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), encoding="utf-8") as content:
-            _text_format().Parse(content.read(), config)
+        with regular_file(file) as content:
+            _text_format().Parse(content.read().decode(), config)
     except FileNotFoundError:
         return config
     except OSError as error:
-        got = "a symbolic link" if file.is_symlink() else error.strerror
-        raise _refused(file, "a file that can be read", str(got)) from None
+        raise _refused(file, "a file that can be read", str(error.strerror)) from None
     except (_text_format().ParseError, UnicodeDecodeError) as error:
         raise _refused(file, "a ModelServerConfig as text", " ".join(str(error).split())) from None
+    except ValueError:
+        got = "a symbolic link" if file.is_symlink() else "another kind"
+        raise _refused(file, "a file that can be read", got) from None
     if config.WhichOneof("choice") == "custom_model_config":
         raise _refused(file, "a model_config_list", "a custom_model_config")
     return config

@@ -32,13 +32,17 @@ LEAVES = {
         f"lineage.{name}"
         for name in (
             "audit_log",
+            "command_line",
             "digests",
             "durable",
             "fingerprints",
             "forgotten",
             "graph",
+            "jsonable",
             "locking",
             "reading",
+            "retention.directories",
+            "retention.settling",
             "signing",
             "soundness",
             "statement",

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # each sets up a project, in processes of its own
+
 ROOT = Path(__file__).resolve().parents[1]
 # All that the scripts may use of a fresh machine besides Python, uv and a compiler.
 COREUTILS = ["cat", "cut", "dirname", "env", "head", "mkdir", "mv", "rm", "sha256sum", "sort", "tail", "wc"]

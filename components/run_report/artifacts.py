@@ -21,15 +21,9 @@ def _digest(role: str, artifact: Artifact, maker: Execution | None) -> dict[str,
         "role": role,
         "type": artifact.type,
         "node": maker.node if maker else None,
-        "digest": _tree_digest(artifact),
+        "digest": artifact.own_digest or None,
         "uri": artifact.uri,
     }
-
-
-def _tree_digest(artifact: Artifact) -> str | None:
-    """Of the artifact's own directory; a PushedModel's `digest` is that of the served version."""
-    own = "" if artifact.type == "PushedModel" else artifact.digest
-    return str(artifact.properties.get("record_digest", own)) or None
 
 
 def lineage(sources: Sources) -> dict[str, Any]:
@@ -50,9 +44,10 @@ def _node(sources: Sources, maker: Execution, ours: set[int]) -> dict[str, Any]:
         "execution": maker.id,
         "run": maker.run,
         "cached": maker.run != sources.run,
-        "seconds": (maker.updated - maker.created).total_seconds(),
+        "seconds": maker.seconds,
         "inputs": sorted(taken & ours),
         "outputs": [
-            {"id": artifact.id, "key": key, "type": artifact.type, "digest": _tree_digest(artifact)} for key, artifact in made
+            {"id": artifact.id, "key": key, "type": artifact.type, "digest": artifact.own_digest or None}
+            for key, artifact in made
         ],
     }

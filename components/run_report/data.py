@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +52,16 @@ def _source(sources: Sources) -> str:
         return f"not available: {reason}"
     kind = _SOURCES.get(maker.type.rpartition(".")[2], maker.type.rpartition(".")[2])
     folder = str(maker.properties.get("input_base", ""))
-    patterns = ", ".join(_patterns(str(maker.properties.get("input_config", ""))))
-    return f"{kind}: {patterns} in {folder}" if folder else kind
+    patterns = _patterns(str(maker.properties.get("input_config", "")))
+    if any(fnmatch.fnmatchcase(os.path.basename(folder), pattern) for pattern in patterns):
+        return f"{kind}: {folder}"  # data.path names one file
+    return f"{kind}: {', '.join(patterns)} in {folder}" if folder else kind
 
 
 def _patterns(config: str) -> list[str]:
     try:
         return [split["pattern"] for split in json.loads(config)["splits"]]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return []
 
 

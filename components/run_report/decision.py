@@ -55,6 +55,7 @@ def model(sources: Sources) -> dict[str, Any]:
         "held_at": str(said.get("held_at", "")) or None,
         "already_served": bool(said.get("already_served", 0)),
         "not_pushed_because": str(said.get("reason", "")) or None,
+        "judged_again": [],  # nobody can have, when the run itself makes the card
     }
 
 

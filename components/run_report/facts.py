@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from components.run_report import artifacts, code, curves, data, decision, measured, training
 from components.run_report.sources import Missing, Sources
+from lineage.jsonable import jsonable
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +46,7 @@ def collect(sources: Sources, evaluations: measured.Reader | None, made_at: date
         "slices": lambda given: measured.slices(given, evaluations),
     }
     found = {name: _section(name, section, sources) for name, section in sections.items()}
-    plain = _plain({"format": FORMAT, "made_at": made_at.isoformat(timespec="seconds"), **found})
-    return dict(plain)
+    return dict(jsonable({"format": FORMAT, "made_at": made_at.isoformat(timespec="seconds"), **found}))
 
 
 def missing(facts: Mapping[str, Any]) -> dict[str, str]:
@@ -64,14 +63,3 @@ def _section(name: str, section: Callable[[Sources], Mapping[str, Any]], sources
     except Exception as error:  # records of another version, damaged files: a report tells what is left
         logger.warning("the report's part %r cannot be made", name, exc_info=error)
         return {NOT_AVAILABLE: f"what was recorded cannot be read ({type(error).__name__})"}
-
-
-def _plain(value: Any) -> Any:
-    """JSON has neither NaN nor infinity, nor NumPy's numbers."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value

@@ -43,7 +43,7 @@ def training(sources: Sources) -> dict[str, Any]:
         **{name: properties[name] for name in _FACTS if name in properties},
         "seed": maker.properties.get("seed", settings.get("seed")) if maker else None,
         "settings": settings,
-        "seconds": (maker.updated - maker.created).total_seconds() if maker else None,
+        "seconds": maker.seconds if maker else None,
         "run": maker.run if maker else None,
         "module": maker.properties.get("module", maker.properties.get("run_fn")) if maker else None,
     }
@@ -52,7 +52,7 @@ def training(sources: Sources) -> dict[str, Any]:
 def _settings(properties: Mapping[str, Any], key: str) -> dict[str, Any]:
     try:
         given = json.loads(str(properties[key]))
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):
         return {}
     return dict(_flat(given, "")) if isinstance(given, dict) else {}
 

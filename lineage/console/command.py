@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
-from errors import ConfigError
 from lineage import signing
 from lineage.console.settings import Settings, parse
+from serving.listening import listen
 
 _MAX_CONNECTIONS = 128
 _READ_SECONDS = 15.0
@@ -38,7 +37,7 @@ def console(arguments: Sequence[str]) -> int:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("absl").setLevel(logging.WARNING)  # ML Metadata's client, which would tell of every opening
-    listening = _listen(settings)
+    listening = listen(settings.host, settings.port, _BACKLOG)
     with settings.places.opened():  # what cannot be read ends it here
         if settings.public_key:
             signing.load_public(settings.public_key)
@@ -67,19 +66,3 @@ def _in_url(host: str) -> str:
 
 def _needs(settings: Settings) -> str:
     return ", to be opened with the token" if settings.token else ""
-
-
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((settings.host, settings.port))
-        listening.listen(_BACKLOG)
-    except OSError as error:
-        listening.close()
-        where = f"{settings.host}:{settings.port}"
-        raise ConfigError(
-            f"cannot listen on {where}: {error.strerror or error}; free the port or give another --port."
-        ) from None
-    return listening

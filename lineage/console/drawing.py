@@ -6,31 +6,45 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lineage.graph import CACHED, COMPLETE, Artifact, Execution, Graph
+from lineage.console.setting_aside import set_aside
+from lineage.graph import (
+    CACHED,
+    COMPLETE,
+    EXAMPLES,
+    FEDERATED_EXAMPLES,
+    GATE_DECISION,
+    MODEL,
+    MODEL_BLESSING,
+    PUSHED_MODEL,
+    RUN_REPORT,
+    Artifact,
+    Execution,
+    Graph,
+)
 
 MOST_NODES = 600
 """More than this nobody can look at; the nearest are shown, and how many there are is said."""
 
 # Artifact type -> what kind of thing it is, which decides shape and colour. What is not here is `other`.
 KINDS = {
-    "Examples": "data",
-    "components.FederatedExamples": "data",
+    EXAMPLES: "data",
+    FEDERATED_EXAMPLES: "data",
     "ExampleStatistics": "description",
     "Schema": "description",
     "ExampleAnomalies": "description",
     "TransformGraph": "description",
     "TransformCache": "description",
-    "Model": "model",
+    MODEL: "model",
     "ModelRun": "record",
     "ModelEvaluation": "finding",
     "InfraBlessing": "finding",
     "components.ServingReport": "finding",
     "components.PairedScores": "finding",
     "components.ClientMetrics": "finding",
-    "components.GateDecision": "decision",
-    "ModelBlessing": "decision",
-    "PushedModel": "pushed",
-    "components.RunReport": "record",
+    GATE_DECISION: "decision",
+    MODEL_BLESSING: "decision",
+    PUSHED_MODEL: "pushed",
+    RUN_REPORT: "record",
 }
 
 
@@ -44,6 +58,8 @@ class Wish:
       cached: also executions that took something from the cache.
       failed: also executions that failed, or never ended.
       others: also what is about other models: findings that only compare with this one, and what follows from them.
+      again: also what other runs found and decided about a model than the one that pushed it, or else made it.
+      reports: also run reports, which take in everything that their run made.
     """
 
     up: int | None = None
@@ -51,6 +67,8 @@ class Wish:
     cached: bool = False
     failed: bool = True
     others: bool = False
+    again: bool = False
+    reports: bool = False
 
 
 @dataclass
@@ -73,16 +91,21 @@ def around(graph: Graph, focus: Iterable[int], wish: Wish, live: Mapping[int, st
     start = [number for number in dict.fromkeys(focus) if number in graph.artifacts]
     part = _Part(dict.fromkeys(start, 0))
     _spread(part, start, wish.up, lambda number: _above(graph, number, part), -1)
-    foreign = _foreign(graph, start) if not wish.others else frozenset()
-    _spread(part, start, wish.down, lambda number: _below(graph, number, part, foreign), +1)
+    aside = set_aside(graph, start)
+    hidden = aside.hidden(others=wish.others, again=wish.again, reports=wish.reports)
+    _spread(part, start, wish.down, lambda number: _below(graph, number, part, hidden), +1)
     kept = dict(sorted(part.artifacts.items(), key=lambda item: (abs(item[1]), item[0]))[:MOST_NODES])
     part.executions |= set(_beside(graph, kept, wish))
-    return _drawn(graph, kept, part.executions, set(start), live, len(part.artifacts))
+    drawn = _drawn(graph, kept, part.executions, set(start), live, len(part.artifacts))
+    near = {made for number in kept for user in graph.users(number) for made in _ids(graph.outputs(user.id))}
+    return {**drawn, "left_out": aside.counted(near & hidden)}
 
 
-def of_run(graph: Graph, run: str, live: Mapping[int, str]) -> dict[str, Any]:
-    """Returns what the executions of a run took in and put out, whichever state they are in."""
-    executions = [execution.id for execution in graph.of_run(run)]
+def of_run(graph: Graph, run: str, live: Mapping[int, str], *, reports: bool = False) -> dict[str, Any]:
+    """Returns what the executions of a run took in and put out, whichever state they are in; its report if that is asked."""
+    of_run = graph.of_run(run)
+    reporting = {one.id for one in of_run if any(made.type == RUN_REPORT for made in _made(graph, one.id))}
+    executions = [one.id for one in of_run if reports or one.id not in reporting]
     kept = {
         artifact.id: 0
         for execution in executions
@@ -90,17 +113,13 @@ def of_run(graph: Graph, run: str, live: Mapping[int, str]) -> dict[str, Any]:
         for artifacts in side.values()
         for artifact in artifacts
     }
-    return _drawn(graph, kept, set(executions), set(), live, len(kept))
+    drawn = _drawn(graph, kept, set(executions), set(), live, len(kept))
+    return {**drawn, "left_out": {"reports": 0 if reports else len(reporting)}}
 
 
 def kind_of(artifact: Artifact) -> str:
     """Returns what kind of thing an artifact is."""
     return KINDS.get(artifact.type, "other")
-
-
-def short(type_: str) -> str:
-    """Returns a type's name without the package that it is in."""
-    return type_.rpartition(".")[2]
 
 
 def _spread(part: _Part, start: list[int], steps: int | None, beside: Callable[[int], Iterable[int]], sign: int) -> None:
@@ -120,28 +139,14 @@ def _above(graph: Graph, number: int, part: _Part) -> Iterable[int]:
     return _ids(graph.inputs(maker.id))
 
 
-def _below(graph: Graph, number: int, part: _Part, foreign: frozenset[int]) -> Iterable[int]:
+def _below(graph: Graph, number: int, part: _Part, hidden: frozenset[int]) -> Iterable[int]:
     found: list[int] = []
     for user in graph.users(number):
-        made = [one for one in _ids(graph.outputs(user.id)) if one not in foreign]
+        made = [one for one in _ids(graph.outputs(user.id)) if one not in hidden]
         if user.state == COMPLETE and made:
             part.executions.add(user.id)
             found += made
     return found
-
-
-def _foreign(graph: Graph, start: list[int]) -> frozenset[int]:
-    """What says that it is about a model which is none of those in focus; nothing if no model is in focus."""
-    own = {about for number in start for about in (_about(graph.artifacts[number]),) if about}
-    own |= {number for number in start if graph.artifacts[number].type == "Model"}
-    if not own:
-        return frozenset()
-    return frozenset(number for number, one in graph.artifacts.items() if _about(one) and _about(one) not in own)
-
-
-def _about(artifact: Artifact) -> int:
-    found = artifact.properties.get("model_id", artifact.properties.get("current_model_id", 0))
-    return int(found) if str(found).isdigit() else 0
 
 
 def _beside(graph: Graph, artifacts: Mapping[int, int], wish: Wish) -> Iterable[int]:
@@ -173,7 +178,7 @@ def _artifact_node(graph: Graph, artifact: Artifact, focus: bool, live: Mapping[
         "number": artifact.id,
         "is": "artifact",
         "kind": kind_of(artifact),
-        "type": short(artifact.type),
+        "type": artifact.short_type,
         "node": maker.node if maker else "",
         "run": maker.run if maker else "",
         "state": artifact.state,
@@ -190,24 +195,24 @@ def _execution_node(execution: Execution) -> dict[str, Any]:
         "number": execution.id,
         "is": "execution",
         "kind": "execution",
-        "type": short(execution.type),
-        "node": execution.node or short(execution.type),
+        "type": execution.type.rpartition(".")[2],
+        "node": execution.label,
         "run": execution.run,
         "state": execution.state,
-        "seconds": round((execution.updated - execution.created).total_seconds(), 1),
+        "seconds": round(execution.seconds, 1),
     }
 
 
 def says(artifact: Artifact) -> str:
     """Returns in a few words what an artifact holds, as far as its properties tell; may be empty."""
     facts = artifact.properties
-    if artifact.type == "components.GateDecision" or (artifact.type == "ModelBlessing" and "blessed" in facts):
+    if artifact.type == GATE_DECISION or (artifact.type == MODEL_BLESSING and "blessed" in facts):
         return "blessed" if facts.get("blessed") == 1 else "refused"
-    if artifact.type == "PushedModel":
+    if artifact.type == PUSHED_MODEL:
         return f"version {facts['pushed_version']}" if facts.get("pushed_version") else "not pushed"
-    if artifact.type == "Model" and "algorithm" in facts:
+    if artifact.type == MODEL and "algorithm" in facts:
         return f"{facts['algorithm']}, {facts.get('rounds', '?')} rounds"
-    if artifact.type == "components.FederatedExamples":
+    if artifact.type == FEDERATED_EXAMPLES:
         return f"{facts.get('clients', '?')} clients, {facts.get('strategy', '')}".rstrip(", ")
     return ""
 
@@ -218,6 +223,10 @@ def _edge(source: str, target: str, key: str) -> dict[str, str]:
 
 def _pairs(sides: Mapping[str, list[Artifact]]) -> Iterable[tuple[str, Artifact]]:
     return ((key, artifact) for key, artifacts in sides.items() for artifact in artifacts)
+
+
+def _made(graph: Graph, execution: int) -> Iterable[Artifact]:
+    return (artifact for _, artifact in _pairs(graph.outputs(execution)))
 
 
 def _ids(sides: Mapping[str, list[Artifact]]) -> Iterable[int]:

@@ -8,16 +8,16 @@ import stat
 
 from starlette.exceptions import HTTPException
 
-from lineage.graph import Artifact
+from lineage.graph import FEDERATED_EXAMPLES, RUN_REPORT, Artifact
 from lineage.questions.facts import local
 
 CARD = "model_card.html"
 _MOST_BYTES = 32_000_000
 # Artifact type -> file -> its media type. Nothing else in an artifact is ever read for a browser.
 _KNOWN = {
-    "components.FederatedExamples": {"partition.svg": "image/svg+xml"},
+    FEDERATED_EXAMPLES: {"partition.svg": "image/svg+xml"},
     "components.ClientMetrics": {"clients.svg": "image/svg+xml"},
-    "components.RunReport": {CARD: "text/html"},
+    RUN_REPORT: {CARD: "text/html"},
 }
 
 

@@ -133,7 +133,7 @@ def _follows(request: Request) -> bool:
     """Somebody followed a link of another site to a page of ours: neither embeds that site it, nor is it the service."""
     headers = request.headers
     to_document = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
-    return to_document and not request.url.path.startswith(("/api/", "/files/"))
+    return request.method in ("GET", "HEAD") and to_document and not request.url.path.startswith(("/api/", "/files/"))
 
 
 def _said(status: int, why: str, headers: dict[str, str] | None = None) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -10,15 +9,16 @@ from typing import Any
 
 from errors import ConfigError, FedtfxError
 from lineage import signing, statement
-from lineage.console import answers, files
+from lineage.console import files, views
 from lineage.console.settings import Settings
 from lineage.console.snapshot import Snapshot, Snapshots
 from lineage.console.verifying import Progress
+from lineage.jsonable import jsonable
 from lineage.questions import differing, listing, naming, origin, served
 from lineage.questions.naming import Named
-from lineage.questions.plain import plain
 from lineage.questions.served import Version
 from lineage.verify import checking, verify
+from lineage.verify.statements import load_key
 
 EVERYTHING = "all"
 LISTS: dict[str, Callable[..., Any]] = {"models": listing.model_lines, "runs": listing.run_lines}
@@ -46,7 +46,7 @@ class Questions:
             number, lines = self._lists.get(what, (0, []))
             if number != snapshot.number:
                 with self._places.opened() as store:
-                    lines = plain(LISTS[what](store, self._places))
+                    lines = jsonable(LISTS[what](store, self._places))
                 self._lists[what] = snapshot.number, lines
             return lines
 
@@ -60,18 +60,16 @@ class Questions:
 
     def model(self, snapshot: Snapshot, asked: Mapping[str, str]) -> dict[str, Any]:
         """Returns the origin of a model (`id`), its signed statement, and the artifacts about it with a card or a picture."""
-        model = answers.snapshot_artifact(snapshot, asked)
+        model = views.snapshot_artifact(snapshot, asked)
         with self._places.opened() as store:
             found = origin.of(naming.of_artifact(model, store, self._places), store)
         number = found.model.id if found.model else model.id
         beside = {one.id for one in found.things}
-        about = [
-            one for one in snapshot.graph.artifacts.values() if one.id in beside or one.properties.get("model_id") == number
-        ]
+        about = [one for one in snapshot.graph.artifacts.values() if one.id in beside or one.model_id == number]
         return {
             "origin": found.as_json(),
             "statement": self._statement(found.served) if found.served else None,
-            "reports": [answers.with_files(one) for one in about if files.of(one)],
+            "reports": [views.with_files(snapshot, one) for one in about if files.of(one)],
         }
 
     def diff(self, first: str, second: str) -> dict[str, Any]:
@@ -137,14 +135,8 @@ class Questions:
         except (OSError, FedtfxError, signing.BadEnvelope) as error:
             return {"path": version.statement, "error": str(error)}
         found = {"path": version.statement, "subject": name, "digest": digest, "key": key_id, "said": said}
-        public = self._public_key()
+        public = load_key(self._settings.public_key or None, self._places.root)
         if public is None:
             return {**found, "verified": None, "problem": ""}
         checked = statement.check(content, public, version.digest or None, name=version.name)
         return {**found, "verified": checked.verified, "problem": checked.problem}
-
-    def _public_key(self) -> signing.PublicKey | None:
-        path = self._settings.public_key or os.path.join(self._places.root, ".signing", "public.pem")
-        if not self._settings.public_key and not os.path.isfile(path):
-            return None
-        return signing.load_public(path)

@@ -8,10 +8,11 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
 from errors import ConfigError
 from lineage import places
+from lineage.command_line import Parser
+from lineage.console.verifying import SECONDS
 from lineage.places import Places
 from serving.flag_types import within
 
@@ -39,6 +40,7 @@ class Settings:
       token: what whoever asks must show; empty on loopback if none was given.
       public_key: PEM file to check statements with; empty for the root's own.
       allowed_hosts: names that a browser may have for it, beside IP addresses and localhost.
+      verify_seconds: after so long a verification is given up.
     """
 
     places: Places
@@ -47,6 +49,7 @@ class Settings:
     token: str = ""
     public_key: str = ""
     allowed_hosts: tuple[str, ...] = ()
+    verify_seconds: float = SECONDS
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -64,7 +67,7 @@ def parse(arguments: Sequence[str]) -> Settings:
             " `(umask 077; openssl rand -hex 32 > token)`."
         )
     hosts = tuple(dict.fromkeys(name.lower() for name in given.allowed_host))
-    return Settings(places.places_of(given), given.host, given.port, token, given.public_key, hosts)
+    return Settings(places.places_of(given), given.host, given.port, token, given.public_key, hosts, given.verify_seconds)
 
 
 def is_loopback(host: str) -> bool:
@@ -99,18 +102,12 @@ def read_token(path: str) -> str:
     return text
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see `{self.prog} --help`.")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m lineage console",
         description="Runs, models, their lineage, differences and digests as a web page. It reads and changes nothing.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     places.add_options(parser)
     add = parser.add_argument_group("server").add_argument
@@ -129,5 +126,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PEM",
         default="",
         help="public key to verify statements with ({pipeline root}/.signing/public.pem)",
+    )
+    add(
+        "--verify-seconds",
+        type=within(1, 7 * 24 * 3600),
+        metavar="N",
+        default=int(SECONDS),
+        help="a verification that takes longer is given up (%(default)s)",
     )
     return parser

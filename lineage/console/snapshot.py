@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lineage import reading
-from lineage.graph import Artifact, Graph
+from lineage.graph import PUSHED_MODEL, Graph
 from lineage.places import Places
 from lineage.questions import served
 from lineage.questions.served import Served
@@ -49,7 +49,7 @@ class Snapshot:
     @cached_property
     def models(self) -> tuple[Served, ...]:
         """The serving directories."""
-        pushed = [one for one in self.graph.of_type(served.PUSHED_MODEL) if one.properties.get("pushed") == 1]
+        pushed = [one for one in self.graph.of_type(PUSHED_MODEL) if one.properties.get("pushed") == 1]
         return tuple(served.all_models(self.places, pushed))
 
     @cached_property
@@ -59,18 +59,8 @@ class Snapshot:
         for model in self.models:
             version = model.version(model.live)
             for pushed in version.pushes if version else ():
-                found |= {number: version.name for number in (pushed.id, model_of(self.graph, pushed)) if version and number}
+                found |= {number: version.name for number in (pushed.id, self.graph.model_of(pushed.id)) if version and number}
         return found
-
-
-def model_of(graph: Graph, pushed: Artifact) -> int:
-    """Returns the id of the Model that a PushedModel is a copy of: what it says, or what its Pusher took in; 0 if unknown."""
-    said = pushed.properties.get("model_id")
-    if isinstance(said, int) and said in graph.artifacts:
-        return said
-    maker = graph.producer(pushed.id)
-    taken = [one.id for side in graph.inputs(maker.id).values() for one in side if one.type == "Model"] if maker else []
-    return taken[0] if len(taken) == 1 else 0
 
 
 class Snapshots:

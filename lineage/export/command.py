@@ -12,6 +12,7 @@ from typing import Any
 
 from errors import ConfigError
 from lineage import places, reading
+from lineage.command_line import Parser
 from lineage.export import gathering, mermaid
 from lineage.export.formats import FORMATS
 from lineage.export.scope import Scope
@@ -49,9 +50,9 @@ def export(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m lineage export",
+def _parser() -> Parser:
+    parser = Parser(
+        prog="python -m lineage export",
         description="Writes where models came from in a format that other programs read: of a MODEL what it was made from,"
         " what judged it and its pushes; of run:NAME what was executed in the run. Names, settings, numbers and digests leave"
         " the store, and no client's id.",

@@ -59,7 +59,7 @@ def drawing(scope: Scope) -> Drawing:
 
 
 def _artifact(scope: Scope, artifact: Artifact, run: str) -> Node:
-    lines = [f"{artifact.type.rpartition('.')[2]} {artifact.id}", *([artifact.name] if artifact.name else [])]
+    lines = [f"{artifact.short_type} {artifact.id}", *([artifact.name] if artifact.name else [])]
     if artifact.digest:
         lines.append(artifact.digest[:12])
     if artifact.id in scope.live:
@@ -72,7 +72,7 @@ def _artifact(scope: Scope, artifact: Artifact, run: str) -> Node:
 
 def _execution(execution: Execution) -> Node:
     style = "" if execution.state == COMPLETE else execution.state
-    title = execution.node or execution.type.rpartition(".")[2]
+    title = execution.label
     return Node(f"e{execution.id}", (title, *([style] if style else [])), True, style, execution.run)
 
 

@@ -41,9 +41,7 @@ def scope(store: Any, graph: Graph, places: Places) -> Scope:
       graph: the part.
       places: where models are served; a live version is known by its bytes, one that was altered is not marked.
     """
-    pushed = [
-        one for one in served.pushes(store) if one.id in graph.artifacts or one.properties.get("model_id") in graph.artifacts
-    ]
+    pushed = [one for one in served.pushes(store) if one.id in graph.artifacts or one.model_id in graph.artifacts]
     makers = reading.makers(store, graph.artifacts)
     made = {number: maker.id for number in graph.artifacts if (maker := makers.producer(number)) is not None}
     return Scope(graph, identity(store), made, _live(store, places, pushed), _pushed_by(places, pushed))
@@ -52,14 +50,14 @@ def scope(store: Any, graph: Graph, places: Places) -> Scope:
 def _live(store: Any, places: Places, pushed: list[Artifact]) -> dict[int, str]:
     live: dict[int, str] = {}
     for name in sorted({place[0] for one in pushed if (place := served.place(one))} & set(served.names(places.serving_root))):
-        model = served.model(places.serving_root, name, pushed)
-        version = model.version(model.live)
+        here = served.model(places.serving_root, name, pushed)
+        version = here.version(here.live)
         checked = served.checked(version, pushed) if version else None
         if checked is None or checked.bytes != served.AS_PUSHED:
             continue
         for push in checked.pushes:
-            told = naming.told_of(store, push)
-            live |= {push.id: checked.name} | ({told.id: checked.name} if told else {})
+            model = naming.model_of(store, push)
+            live |= {push.id: checked.name} | ({model.id: checked.name} if model else {})
     return live
 
 

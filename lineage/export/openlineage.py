@@ -18,7 +18,18 @@ from urllib.parse import quote
 from lineage.export.parameters import portable, shown
 from lineage.export.plain_json import properties, timestamp
 from lineage.export.scope import MADE, READ, TAKEN, Scope
-from lineage.graph import CACHED, CANCELED, COMPLETE, FAILED, Artifact, Execution
+from lineage.graph import (
+    CACHED,
+    CANCELED,
+    COMPLETE,
+    FAILED,
+    GATE_DECISION,
+    MODEL,
+    MODEL_BLESSING,
+    PUSHED_MODEL,
+    Artifact,
+    Execution,
+)
 
 PRODUCER = "urn:fedtfx:lineage:v1"
 FACETS = "urn:fedtfx:openlineage:v1"
@@ -28,10 +39,10 @@ _EVENT = f"{_SPEC}/2-0-2/OpenLineage.json#/$defs"
 _ENDS = {COMPLETE: "COMPLETE", CACHED: "COMPLETE", FAILED: "FAIL", CANCELED: "ABORT"}
 # Which facet what is recorded of an artifact stands in; of all others it is in `fedtfx_facts`.
 _FACTS = {
-    "Model": "fedtfx_training",
-    "components.GateDecision": "fedtfx_gate",
-    "ModelBlessing": "fedtfx_gate",
-    "PushedModel": "fedtfx_push",
+    MODEL: "fedtfx_training",
+    GATE_DECISION: "fedtfx_gate",
+    MODEL_BLESSING: "fedtfx_gate",
+    PUSHED_MODEL: "fedtfx_push",
 }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from errors import ConfigError, FedtfxError
 from lineage import audit_log, clients, forgotten, places, reading
 from lineage.clients import Division
+from lineage.command_line import Parser
 from lineage.forgetting import wording
 from lineage.forgetting.report import Report, report
 from lineage.graph import Graph
@@ -173,9 +174,7 @@ def _checked(client: str) -> str:
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m lineage forget", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="python -m lineage forget", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("client", nargs="?", metavar="CLIENT", help="its id; - reads it from stdin")
     parser.add_argument("--client-file", metavar="F", help="a file that holds the id alone; - is stdin")
     parser.add_argument("--pipeline", metavar="NAME", help="whose client it is; by default of all that hold it")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lineage import clients
 from lineage.clients import Division, Holding
-from lineage.graph import Artifact, Graph
+from lineage.graph import EXAMPLES, FEDERATED_EXAMPLES, MODEL, Artifact, Graph
 from lineage.retention.served import Version
 
 
@@ -72,8 +72,8 @@ def report(root: str, graph: Graph, versions: Sequence[Version], client: str, na
         pipeline=pipeline,
         features=tuple(sorted({str(one.feature) for one in named or natural})),
         holding=holding,
-        data=tuple(one for one in carried if one.type in ("Examples", clients.SPLIT_TYPE) and os.path.isdir(one.uri)),
-        models=tuple(_trained(graph, one, versions) for one in carried if one.type == "Model"),
+        data=tuple(one for one in carried if one.type in (EXAMPLES, FEDERATED_EXAMPLES) and os.path.isdir(one.uri)),
+        models=tuple(_trained(graph, one, versions) for one in carried if one.type == MODEL),
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 
 from errors import ConfigError
 from lineage import places
-from lineage.questions import naming, runs, story, wording
+from lineage.questions import decisions, naming, runs, story, wording
 from lineage.questions.options import Parser, amount, as_text
-from lineage.questions.tables import width
+from lineage.questions.tables import printable, width
 
 
 def list_(arguments: Sequence[str]) -> int:
@@ -28,16 +30,18 @@ def list_(arguments: Sequence[str]) -> int:
     only.add_argument("--runs", action="store_true", help="runs only")
     only.add_argument("--models", action="store_true", help="models only")
     parser.add_argument("--pipeline", default="", metavar="P", help="only this pipeline's")
-    decisions = (runs.BLESSED, runs.REFUSED, runs.FORCED, runs.HELD)
+    verdicts = (decisions.BLESSED, decisions.REFUSED, decisions.FORCED, decisions.HELD)
     parser.add_argument(
-        "--state", default="", choices=(*runs.STATES, *decisions), help="of a run, or decision on a model", metavar="S"
+        "--state", default="", choices=(*runs.STATES, *verdicts), help="of a run, or decision on a model", metavar="S"
     )
     parser.add_argument("--live", action="store_true", help="only what is live")
     parser.add_argument("--limit", type=amount, default=20, metavar="N", help="of each at most N, 0 for all (%(default)s)")
     given = parser.parse_args(arguments)
     where = places.places_of(given)
+    _note_missing(where)
     asked = {"pipeline": given.pipeline, "state": given.state, "limit": given.limit, "live": given.live}
     with where.opened() as store:
+        listing.check_pipeline(store, where, given.pipeline)
         models = None if given.runs or given.state in runs.STATES else listing.model_lines(store, where, **asked)
         lines = None if given.models else listing.run_lines(store, where, **asked)
     if given.json:
@@ -67,15 +71,16 @@ def show(arguments: Sequence[str]) -> int:
     parser.add_argument("--digests", action="store_true", help="list the digest of every artifact on the way")
     given = parser.parse_args(arguments)
     where = places.places_of(given)
+    _note_missing(where)
     with where.opened() as store:
         found = origin.of_text(given.model, store, where)
-    print(as_text(found.as_json()) if given.json else "\n".join(story.lines(found, width(), given.digests)))
+    print(as_text(found.as_json()) if given.json else "\n".join(map(printable, story.lines(found, width(), given.digests))))
     return 0
 
 
 def impact(arguments: Sequence[str]) -> int:
     """Names every model that came from some data or a client."""
-    from lineage.questions import reaching
+    from lineage.questions.impact import of_client, of_text
 
     parser = Parser(
         "impact",
@@ -101,12 +106,10 @@ def impact(arguments: Sequence[str]) -> int:
             f"impact: expected {expected}, got {'nothing' if client == '' else 'none'}; see `{parser.prog} --help`."
         )
     where = places.places_of(given)
+    _note_missing(where)
     with where.opened() as store:
-        if client is None:
-            found = reaching.of_text(given.of, store, where)
-        else:
-            found = reaching.of_client(client, store, where, given.pipeline)
-    print(as_text(found.as_json()) if given.json else "\n".join(wording.came(found, width())))
+        found = of_text(given.of, store, where) if client is None else of_client(client, store, where, given.pipeline)
+    print(as_text(found.as_json()) if given.json else "\n".join(map(printable, wording.impact(found, width()))))
     return 0
 
 
@@ -131,8 +134,14 @@ def diff(arguments: Sequence[str]) -> int:
     with where.opened() as store:
         found = differing.of_texts(given.a, given.b, store, where)
     shown = found if given.all else found.only_different()
-    print(as_text(shown.as_json()) if given.json else "\n".join(wording.differences(shown, width())))
+    print(as_text(shown.as_json()) if given.json else "\n".join(map(printable, wording.differences(shown, width()))))
     return 0
+
+
+def _note_missing(where: places.Places) -> None:
+    """A wrong option would look like nothing being served; that nothing ever was is no mistake."""
+    if not os.path.isdir(where.serving_root):
+        print(f"note: no folder {where.serving_root}: nothing is known of what is served; see --serving-root", file=sys.stderr)
 
 
 def _first_line(file: str) -> str:

@@ -9,18 +9,20 @@ from typing import Any
 from errors import ConfigError
 from lineage import reading
 from lineage.graph import CACHED, COMPLETE, Execution, Graph
+from lineage.jsonable import jsonable
 from lineage.places import Places
-from lineage.questions import naming, origin, runs
+from lineage.questions import naming, origin
+from lineage.questions.decisions import in_a_word, otherwise
 from lineage.questions.facts import Facts, run_facts
 from lineage.questions.making import flattened, parsed
 from lineage.questions.naming import Named
 from lineage.questions.origin import Origin
-from lineage.questions.plain import plain
 
 PARAMETERS, CODE, DATA, ENVIRONMENT, METRICS, DECISION = "parameters", "code", "data", "environment", "metrics", "decision"
 GROUPS = (PARAMETERS, CODE, DATA, ENVIRONMENT, METRICS, DECISION)
 _CODE = ("code_version", "module", "module_digest", "module_file", "module_path", "run_fn", "git_commit")
 _DATA = ("input_fingerprint", "input_base", "span", "version")
+_NAMED = ("forgotten",)
 _OF_THE_RUN = ("execution_token", "failed_nodes")
 """Parameters that differ between any two executions and say nothing of what was done."""
 
@@ -162,15 +164,16 @@ def _add_parameters(facts: dict[str, dict[str, Any]], executions: Iterable[Execu
     for execution in executions:
         if execution.state not in (COMPLETE, CACHED) and not execution.properties:
             continue
-        node = execution.node or execution.type.rpartition(".")[2]
+        node = execution.label
         for key, value in sorted(execution.properties.items()):
             nested = parsed(value)
-            told = flattened(nested) if isinstance(nested, dict) else {key: value if nested is None else nested}
+            whose = key if key in _NAMED else ""  # else the parameter's name says less than what is in it
+            told = flattened(nested, whose) if isinstance(nested, dict) else {key: value if nested is None else nested}
             for name, one in told.items():
                 last = name.rpartition(".")[2]
                 if key not in _OF_THE_RUN:
                     group = CODE if last in _CODE else DATA if last in _DATA else PARAMETERS
-                    facts[group].setdefault(f"{node}.{name}", plain(one))
+                    facts[group].setdefault(f"{node}.{name}", jsonable(one))
 
 
 def _add_environment(facts: dict[str, dict[str, Any]], recorded: Mapping[str, Any]) -> None:
@@ -190,7 +193,8 @@ def _add_data(facts: dict[str, dict[str, Any]], told: Origin) -> None:
         data |= {f"{name}.digest": one.record.digest, f"{name}.fingerprint": one.fingerprint, f"{name}.source": one.source}
         data |= {f"{name}.{split}": count for split, count in one.counts.items()}
     if (split := told.split) is not None:
-        data |= {f"split.{name}": plain(getattr(split, name)) for name in ("clients", "examples", "dropped", "eval_examples")}
+        counts = ("clients", "examples", "dropped", "eval_examples", "left_out")
+        data |= {f"split.{name}": jsonable(getattr(split, name)) for name in counts}
         data["split.digest"] = split.record.digest
     if told.schema is not None:
         data["schema.digest"] = told.schema.record.digest
@@ -215,13 +219,15 @@ def _add_decision(facts: dict[str, dict[str, Any]], told: Origin) -> None:
         return
     override = decided.override or {}
     said = {"blessed": int(bool(decided.blessed)), "override": override.get("action", "")}
-    facts[DECISION] |= {"verdict": runs.in_a_word(said), "failed checks": ", ".join(decided.failed_checks)}
+    facts[DECISION] |= {"verdict": in_a_word(said), "failed checks": ", ".join(decided.failed_checks)}
     facts[DECISION] |= {f"approval.{key}": str(override.get(key, "")) for key in ("by", "reason") if override}
     facts[DECISION] |= {check["id"]: check["verdict"] for check in decided.checks}
+    if since := otherwise(facts[DECISION]["verdict"], told.other_decisions):
+        facts[DECISION]["judged since"] = ", ".join(f"{one.decision} by {one.run or 'a run'}" for one in since)
 
 
 def _facts(group: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[Fact]:
     for name in dict.fromkeys((*a, *b)):
         one, other = a.get(name), b.get(name)
         numbers = [float(value) for value in (one, other) if group == METRICS and isinstance(value, (int, float))]
-        yield Fact(name, plain(one), plain(other), numbers[1] - numbers[0] if len(numbers) == 2 else None)
+        yield Fact(name, jsonable(one), jsonable(other), numbers[1] - numbers[0] if len(numbers) == 2 else None)

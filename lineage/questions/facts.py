@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lineage.graph import Artifact, Execution, Run, Value
-from lineage.questions.plain import plain
+from lineage.jsonable import jsonable
 
 AS_PUBLISHED, ALTERED, GONE, UNPROVEN, UNREAD = "as published", "altered", "gone", "unproven", "unread"
 
@@ -18,7 +18,7 @@ class Facts:
 
     def as_json(self) -> dict[str, Any]:
         """Returns the documented layout."""
-        return {name: plain(value) for name, value in vars(self).items()}
+        return {name: jsonable(value) for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ class Thing(Facts):
     run: str
     created: str
 
+    @property
+    def short_type(self) -> str:
+        """Its type without the package that it is in."""
+        return self.type.rpartition(".")[2]
+
 
 def thing(artifact: Artifact, maker: Execution | None) -> Thing:
     """Returns what to tell of an artifact, and of the execution that made it."""
@@ -54,19 +59,13 @@ def thing(artifact: Artifact, maker: Execution | None) -> Thing:
         artifact.id,
         artifact.type,
         artifact.uri,
-        digest_of(artifact),
+        artifact.own_digest,
         artifact.state,
         is_there(artifact.uri),
         maker.node or maker.type if maker else "",
         maker.run if maker else "",
-        plain(artifact.created),
+        jsonable(artifact.created),
     )
-
-
-def digest_of(artifact: Artifact) -> str:
-    """Returns the tree digest that an artifact's directory was published with; empty if none was recorded."""
-    # PushedModel's `digest` is that of the served version.
-    return str(artifact.properties.get("record_digest", "") if artifact.type == "PushedModel" else artifact.digest)
 
 
 def is_there(uri: str) -> bool | None:
@@ -100,7 +99,7 @@ class RunFacts(Facts):
 
 def run_facts(run: Run) -> RunFacts:
     """Returns what to tell of a run."""
-    return RunFacts(run.name, run.pipeline, plain(run.created), dict(sorted(run.facts.items())))
+    return RunFacts(run.name, run.pipeline, jsonable(run.created), dict(sorted(run.facts.items())))
 
 
 @dataclass(frozen=True)
@@ -162,6 +161,27 @@ class Decided(Facts):
     approvals: tuple[Mapping[str, Any], ...] = ()
     served: Mapping[str, Any] | None = None
     file: str = GONE
+
+
+@dataclass(frozen=True)
+class Judgement(Facts):
+    """Another decision about a model than the one that is told of it: a run that took it from the cache judged it too.
+
+    Attributes:
+      id: of the GateDecision, or of the ModelBlessing where there is none.
+      run: that decided.
+      created: ISO 8601, UTC.
+      decision: `blessed`, `refused`, or by an approval `forced` or `held back`; empty if it says nothing.
+      failed_checks: ids of those that failed.
+      later: whether it came after the one that is told.
+    """
+
+    id: int
+    run: str
+    created: str
+    decision: str
+    failed_checks: tuple[str, ...]
+    later: bool
 
 
 @dataclass(frozen=True)
@@ -229,7 +249,10 @@ class Training(Facts):
 
 @dataclass(frozen=True)
 class Split(Facts):
-    """How examples were divided among clients: `parameters` as the node had them; no id of a client is told."""
+    """How examples were divided among clients: `parameters` as the node had them; no id of a client is told.
+
+    `left_out` is how many clients were on the list of the forgotten ones; None if there was no list.
+    """
 
     record: Thing
     strategy: str
@@ -238,6 +261,7 @@ class Split(Facts):
     dropped: int | None
     eval_examples: int | None
     held_out_clients: int | None
+    left_out: int | None
     seed: int | None
     parameters: Mapping[str, Any]
 
@@ -271,6 +295,7 @@ class Data(Facts):
       format: of the files written.
       counts: by split, of examples; empty if they were not counted.
       span: of the source, and its `version`; None without.
+      left_out: how many clients were on the list of the forgotten ones; None if there was no list.
       fingerprint: of the source's content, by our readers; stock CsvExampleGen's tells files, bytes and times only.
       seed: of the hash that makes the splits.
     """
@@ -281,6 +306,7 @@ class Data(Facts):
     patterns: Mapping[str, str]
     format: str
     counts: Mapping[str, int]
+    left_out: int | None
     span: int | None
     version: int | None
     fingerprint: str

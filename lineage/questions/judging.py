@@ -4,23 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lineage.graph import COMPLETE, Artifact, Graph, Value
-from lineage.questions import served
-from lineage.questions.facts import ALTERED, AS_PUBLISHED, GONE, UNPROVEN, UNREAD, Decided, Evaluation, Push, local, thing
+from lineage.digests import regular_file
+from lineage.graph import (
+    COMPLETE,
+    GATE_DECISION,
+    MODEL_BLESSING,
+    PUSHED_MODEL,
+    RUN_REPORT,
+    Artifact,
+    Graph,
+    Value,
+    whole,
+)
+from lineage.questions import decisions, served
+from lineage.questions.facts import (
+    ALTERED,
+    AS_PUBLISHED,
+    GONE,
+    UNPROVEN,
+    UNREAD,
+    Decided,
+    Evaluation,
+    Judgement,
+    Push,
+    local,
+    thing,
+)
 from lineage.questions.served import Version
 
-DECISION, BLESSING, REPORT, SCORES = (
-    "components.GateDecision",
-    "ModelBlessing",
-    "components.RunReport",
-    "components.PairedScores",
-)
-FINDINGS = (REPORT, SCORES, "components.ClientMetrics", "components.ServingReport", "ModelEvaluation", "InfraBlessing")
-KINDS = (DECISION, BLESSING, served.PUSHED_MODEL, *FINDINGS)
+SCORES = "components.PairedScores"
+FINDINGS = (RUN_REPORT, SCORES, "components.ClientMetrics", "components.ServingReport", "ModelEvaluation", "InfraBlessing")
+KINDS = (GATE_DECISION, MODEL_BLESSING, PUSHED_MODEL, *FINDINGS)
 _Reader = Callable[[Mapping[str, Any]], tuple[int | None, dict[str, dict[str, float]]]]
 _OF_TRAINING = ("heldout_", "train_")
 
@@ -28,22 +46,34 @@ _OF_TRAINING = ("heldout_", "train_")
 def pushes(graph: Graph, model: Artifact, version: Version | None) -> tuple[Push, ...]:
     """Returns the pushes of a version, or of a model that is in none, oldest first."""
     known = {one.id for one in version.pushes} if version else set()
-    found = [one for one in _about(graph, model, served.PUSHED_MODEL) if one.properties.get("pushed") == 1]
+    found = [one for one in _about(graph, model, PUSHED_MODEL) if one.properties.get("pushed") == 1]
     return tuple(_push(graph, one) for one in found if not known or one.id in known)
 
 
-def decision(graph: Graph, model: Artifact, pushed: Push | None, run: str) -> Decided | None:
-    """Returns what a run decided, or by what a model was pushed, or else the newest decision; None if nobody decided."""
-    found = _about(graph, model, DECISION)
+def pushed_live(graph: Graph, pushed: Sequence[Push]) -> Push | None:
+    """Returns the push by which a version is live; see `decisions.pushed_live`."""
+    record = decisions.pushed_live([graph.artifacts[one.record.id] for one in pushed])
+    return next((one for one in pushed if record is not None and one.record.id == record.id), None)
+
+
+def decision(graph: Graph, model: Artifact, pushed: Push | None, run: str) -> tuple[Decided | None, tuple[Judgement, ...]]:
+    """Returns what a run decided, or by what a model was pushed, or else the newest decision; and all others about it.
+
+    Args:
+      graph: that holds all decisions about the model.
+      model: the Model.
+      pushed: its push, if it was pushed.
+      run: whose decision counts if it made one; may be empty.
+    """
+    found = _about(graph, model, GATE_DECISION)
+    found = found or [one for one in _about(graph, model, MODEL_BLESSING) if "blessed" in one.properties]
     of_run = [one for one in found if run and (maker := graph.producer(one.id)) is not None and maker.run == run]
-    if pushed and not of_run:
-        uri = graph.artifacts[pushed.record.id].properties.get("decision_uri")
-        of_run = [one for one in found if one.uri == uri]
-    if found:
-        decided = (of_run or found)[-1]
-        return _decided(graph, decided, _blessing_of(graph, model, decided))
-    blessings = [one for one in _about(graph, model, BLESSING) if "blessed" in one.properties]
-    return _blessed(graph, blessings[-1]) if blessings else None
+    told = of_run[-1] if of_run else decisions.deciding(found, graph.artifacts[pushed.record.id] if pushed else None)
+    if told is None:
+        return None, ()
+    by_gate = told.type == GATE_DECISION
+    decided = _decided(graph, told, _blessing_of(graph, model, told)) if by_gate else _blessed(graph, told)
+    return decided, decisions.others(graph, found, told)
 
 
 def evaluations(graph: Graph, model: Artifact) -> tuple[Evaluation, ...]:
@@ -58,7 +88,7 @@ def evaluation(graph: Graph, finding: Artifact) -> Evaluation:
     content, file = _content(finding, read[0]) if read else (None, UNREAD)
     examples, metrics = _read(read[1], content) if read and content else (None, {})
     compared = finding.properties.get("served_id") or None
-    return Evaluation(thing(finding, graph.producer(finding.id)), compared and int(compared), examples, metrics, file)
+    return Evaluation(thing(finding, graph.producer(finding.id)), whole(compared), examples, metrics, file)
 
 
 def _read(read: _Reader, content: Any) -> tuple[int | None, dict[str, dict[str, float]]]:
@@ -72,8 +102,8 @@ def numbers(finding: Artifact) -> dict[str, dict[str, float]]:
     """Returns model -> metric -> mean, as a finding's file has them now; its bytes are not looked at further, for lists."""
     folder, read = local(finding.uri), _READ.get(finding.type)
     try:
-        return _read(read[1], json.loads(Path(folder, read[0]).read_bytes()))[1] if folder and read else {}
-    except (OSError, ValueError):
+        return _read(read[1], json.loads(_bytes_of(folder, read[0])))[1] if folder and read else {}
+    except (OSError, ValueError, RecursionError):
         return {}
 
 
@@ -109,7 +139,7 @@ def _of_scores(content: Mapping[str, Any]) -> tuple[int | None, dict[str, dict[s
 
 
 _READ: Mapping[str, tuple[str, _Reader]] = {
-    REPORT: ("facts.json", _of_report),
+    RUN_REPORT: ("facts.json", _of_report),
     SCORES: ("summary.json", _of_scores),
 }
 """Type of a finding -> the file with its numbers, and what reads it: examples and model -> metric -> mean."""
@@ -121,16 +151,18 @@ def _content(artifact: Artifact, name: str) -> tuple[Any, str]:
     if folder is None:
         return None, UNPROVEN
     try:
-        text = Path(folder, name).read_bytes()
+        text = _bytes_of(folder, name)
         got = served.digest_of(folder)
     except OSError:
         return None, GONE
+    except ValueError:  # a link, or a pipe
+        return None, ALTERED
     if artifact.digest and got != artifact.digest:
         return None, ALTERED
     try:
         content = json.loads(text)
         return (content, AS_PUBLISHED if artifact.digest else UNPROVEN) if isinstance(content, dict) else (None, ALTERED)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, ALTERED
 
 
@@ -138,10 +170,10 @@ def _about(graph: Graph, model: Artifact, kind: str) -> list[Artifact]:
     """Artifacts of a type that complete executions made which took the model in as `model`, oldest first."""
     found: dict[int, Artifact] = {}
     for one in graph.of_type(kind):
-        told = one.properties.get("model_id", one.properties.get("current_model_id"))
+        about = one.model_id
         maker = graph.producer(one.id)
         taken = graph.inputs(maker.id).get("model", []) if maker and maker.state == COMPLETE else []
-        if told == model.id or (told in (None, 0) and model.id in [artifact.id for artifact in taken]):
+        if about == model.id or (about is None and model.id in [artifact.id for artifact in taken]):
             found[one.id] = one
     return [found[key] for key in sorted(found)]
 
@@ -163,7 +195,8 @@ def _push(graph: Graph, pushed: Artifact) -> Push:
 
 
 def _blessing_of(graph: Graph, model: Artifact, decided: Artifact) -> Artifact | None:
-    return next((one for one in _about(graph, model, BLESSING) if one.properties.get("decision_uri") == decided.uri), None)
+    blessings = _about(graph, model, MODEL_BLESSING)
+    return next((one for one in blessings if one.properties.get("decision_uri") == decided.uri), None)
 
 
 def _decided(graph: Graph, decided: Artifact, blessing: Artifact | None) -> Decided:
@@ -185,18 +218,25 @@ def _decision_file(decided: Artifact, expected: str) -> tuple[Mapping[str, Any] 
     """decision.json, if it is what the blessing is bound to."""
     folder = local(decided.uri)
     try:
-        text = Path(folder, "decision.json").read_bytes() if folder else b""
+        text = _bytes_of(folder, "decision.json") if folder else b""
     except OSError:
         return None, GONE
+    except ValueError:  # a link, or a pipe
+        return None, ALTERED
     if not text:
         return None, UNPROVEN
     if expected and hashlib.sha256(text).hexdigest() != expected:
         return None, ALTERED
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, ALTERED
     return (content, AS_PUBLISHED if expected else UNPROVEN) if isinstance(content, dict) else (None, ALTERED)
+
+
+def _bytes_of(folder: str, name: str) -> bytes:
+    with regular_file(Path(folder, name)) as file:
+        return file.read()
 
 
 def _with_checks(recorded: Decided, content: Mapping[str, Any]) -> Decided:

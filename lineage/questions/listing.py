@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from errors import ConfigError
 from lineage import reading
-from lineage.graph import Artifact, Graph
+from lineage.graph import GATE_DECISION, MODEL, MODEL_BLESSING, PUSHED_MODEL, Artifact, Graph
+from lineage.jsonable import jsonable
 from lineage.places import Places
-from lineage.questions import judging, runs, served
-from lineage.questions.facts import Facts
-from lineage.questions.naming import MODEL
-from lineage.questions.plain import plain
+from lineage.questions import decisions, runs, served
+from lineage.questions.facts import Facts, Judgement
 from lineage.questions.runs import RunLine
 from lineage.questions.served import Version
 
@@ -21,6 +21,8 @@ _FIRST_PAGE, _PAGE = 25, 200
 """Few at first, because mostly no more is shown."""
 _ASIDE = ("baseline", "base_model")
 """Inputs that only have a model for others to be measured beside, or to go out from."""
+_TELLING = ("model", "federated_model", "central_model")
+"""Inputs of what tells of a model: the last two of a RunReport, which keeps the numbers when the evaluation is gone."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class ModelLine(Facts):
       versions: those that hold it, or held it; see `served.Version`.
       live: whether one of them is live.
       labels: of all of them.
-      decision: see `runs.RunLine`; the newest one.
+      decision: see `runs.RunLine`; the one it was pushed by, and of a model that was not pushed the newest.
+      other_decisions: all others about it, oldest first.
       metric: see `runs.RunLine`.
       value: see `runs.RunLine`.
       digest: the tree digest that it was published with; empty if none was recorded.
@@ -55,9 +58,24 @@ class ModelLine(Facts):
     live: bool
     labels: tuple[str, ...]
     decision: str
+    other_decisions: tuple[Judgement, ...]
     metric: str
     value: float | None
     digest: str
+
+
+def check_pipeline(store: Any, places: Places, pipeline: str) -> None:
+    """Accepts a pipeline that has runs, or under whose name something is served; or none.
+
+    Raises:
+      ConfigError: there is no such pipeline.
+    """
+    if not pipeline:
+        return
+    known = set(reading.pipelines(store)) | set(served.names(places.serving_root))
+    if pipeline not in known:
+        names = ", ".join(sorted(known - {""})) or "none"
+        raise ConfigError(f"--pipeline: expected one of {names}, got {pipeline!r}; name one of them, or leave it out.")
 
 
 def run_lines(
@@ -126,17 +144,24 @@ class Known:
     def __init__(self, store: Any, versions: Sequence[Version]) -> None:
         self.store = store
         self.versions: dict[int, list[Version]] = {}
-        self.decisions: dict[int, Artifact] = {}
-        told = {one.id: _told(one) for one in reading.of_type(store, served.PUSHED_MODEL)}
+        self.decisions: dict[int, list[Artifact]] = {}
+        self.pushes: dict[int, list[Artifact]] = {}
+        pushed = reading.of_type(store, PUSHED_MODEL)
+        graph = reading.makers(store, [one.id for one in pushed if one.model_id is None])  # of stock pushes, which name none
+        of_push = {one.id: one.model_id or (graph.model_of(one.id) if one.id in graph.artifacts else None) for one in pushed}
+        for one in pushed:
+            if one.properties.get("pushed") == 1:
+                self.pushes.setdefault(of_push.get(one.id) or 0, []).append(one)
         for version in versions:
-            for number in dict.fromkeys(told.get(pushed.id) or _taken(store, pushed) for pushed in version.pushes):
-                self.versions.setdefault(number, []).append(version)
-        for decided in reading.of_type(store, judging.BLESSING, judging.DECISION):
-            if (number := _told(decided)) and "blessed" in decided.properties:
-                before = self.decisions.get(number)
-                better = before is None or decided.type == judging.DECISION or before.type == judging.BLESSING
-                self.decisions[number] = decided if better else self.decisions[number]
-        self.named = {*told.values(), *self.versions, *self.decisions}
+            for model in dict.fromkeys(of_push.get(push.id) or 0 for push in version.pushes):
+                self.versions.setdefault(model, []).append(version)
+        for kind in (MODEL_BLESSING, GATE_DECISION):
+            found: dict[int, list[Artifact]] = {}
+            for decided in reading.of_type(store, kind):
+                if (number := decided.model_id) and "blessed" in decided.properties:
+                    found.setdefault(number, []).append(decided)
+            self.decisions |= found  # a gate's decision tells more than its blessing
+        self.named = {*of_push.values(), *self.versions, *self.decisions}
 
     def lines(self, live: bool) -> Iterator[ModelLine]:
         """Yields a line per model, newest first; of `live` ones only if that is asked."""
@@ -154,12 +179,15 @@ class Known:
 
     def _around(self, models: Sequence[Artifact]) -> Graph:
         numbers = [model.id for model in models]
-        return reading.joined(reading.makers(self.store, numbers), reading.users(self.store, numbers, *_ASIDE, "model"))
+        several = [one.id for number in numbers if len(found := self.decisions.get(number, ())) > 1 for one in found]
+        made = reading.makers(self.store, [*numbers, *several])
+        return reading.joined(made, reading.users(self.store, numbers, *_ASIDE, *_TELLING))
 
     def _line(self, model: Artifact, graph: Graph) -> ModelLine:
         maker, versions = graph.producer(model.id), tuple(self.versions.get(model.id, ()))
-        decided = self.decisions.get(model.id)
-        about = [one for _, one in sorted(graph.artifacts.items()) if one.id == model.id or _told(one) == model.id]
+        judged = self.decisions.get(model.id, [])
+        decided = decisions.deciding(judged, self._pushed(model, versions))
+        about = [one for _, one in sorted(graph.artifacts.items()) if one.id == model.id or one.model_id == model.id]
         metric, value = runs.main_metric(about)
         pipeline = maker.pipeline if maker else ""
         return ModelLine(
@@ -168,16 +196,24 @@ class Known:
             pipeline=pipeline,
             run=maker.run if maker else "",
             node=maker.node or maker.type if maker else "",
-            created=plain(model.created),
+            created=jsonable(model.created),
             state=model.state,
             versions=versions,
             live=any(version.live for version in versions),
             labels=tuple(label for version in versions for label in version.labels),
-            decision=runs.in_a_word(decided.properties) if decided else "",
+            decision=decisions.in_a_word(decided.properties) if decided else "",
+            other_decisions=decisions.others(graph, judged, decided) if decided else (),
             metric=metric,
             value=value,
             digest=model.digest,
         )
+
+    def _pushed(self, model: Artifact, versions: Sequence[Version]) -> Artifact | None:
+        """The push by which the version is live that holds a model, or the newest that is there; or else its first push."""
+        best = max(versions, key=lambda version: (version.live, version.there, version.number), default=None)
+        mine = self.pushes.get(model.id, [])
+        into = {one.id for one in best.pushes} if best else set()
+        return decisions.pushed_live([one for one in mine if one.id in into] or mine)
 
     def unknown(self, version: Version) -> ModelLine:
         """A version that nobody here pushed."""
@@ -193,6 +229,7 @@ class Known:
             version.live,
             version.labels,
             "",
+            (),
             "",
             None,
             version.recorded,
@@ -208,17 +245,6 @@ def _pages(some: Sequence[T]) -> Iterator[Sequence[T]]:
 def versions_of(store: Any, places: Places) -> list[Version]:
     """Returns all versions of all models of the serving root."""
     return [version for model in served.all_models(places, served.pushes(store)) for version in model.versions]
-
-
-def _told(one: Artifact) -> int:
-    return int(one.properties.get("model_id") or one.properties.get("current_model_id") or 0)
-
-
-def _taken(store: Any, pushed: Artifact) -> int:
-    """The model that a stock Pusher took in, which its record does not tell."""
-    graph = reading.makers(store, [pushed.id])
-    maker = graph.producer(pushed.id)
-    return next((one.id for one in graph.inputs(maker.id).get("model", [])), 0) if maker else 0
 
 
 def _beside(graph: Graph, model: Artifact) -> bool:

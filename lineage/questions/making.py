@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from lineage.graph import CACHED, COMPLETE, Artifact, Execution, Graph, Value
+from lineage.graph import CACHED, COMPLETE, EXAMPLES, FEDERATED_EXAMPLES, MODEL, Artifact, Execution, Graph, Value, whole
 from lineage.questions.facts import Ancestor, Data, Schema, Split, Training, Validation, thing
 
 BESIDE = ("Schema", "ExampleAnomalies", "ExampleStatistics")
 """What a run makes beside what a model is trained on, and checks the data with."""
-_SPLIT, _EXAMPLES, _MODEL = "components.FederatedExamples", "Examples", "Model"
 _BASE = "base_model"
+_FORGOTTEN = "forgotten"
 _PRIVACY = (
     "epsilon",
     "epsilon_rdp",
@@ -53,16 +53,16 @@ def training(graph: Graph, model: Artifact) -> Training | None:
         model=thing(model, maker),
         execution=maker.id,
         algorithm=str(said.get("algorithm", "centralised" if "run_fn" in maker.properties else "")),
-        rounds=_int(said.get("rounds")),
-        planned=_int(settings.get("rounds")),
-        clients=_int(said.get("clients")),
-        clients_per_round=_int(said.get("clients_per_round", settings.get("clients_per_round"))),
+        rounds=whole(said.get("rounds")),
+        planned=whole(settings.get("rounds")),
+        clients=whole(said.get("clients")),
+        clients_per_round=whole(said.get("clients_per_round", settings.get("clients_per_round"))),
         settings=settings,
         in_effect={name: value for name, value in settings.items() if value not in _OFF},
         recorded={name: value for name, value in sorted(said.items()) if name not in _TOLD_APART},
         sampling_digest=str(said.get("sampling_digest", "")),
         privacy=_privacy(said),
-        seed=_int(maker.properties.get("seed", settings.get("seed"))),
+        seed=whole(maker.properties.get("seed", settings.get("seed"))),
         module=_module(maker, said),
         module_digest=str(
             said.get("module_digest") or maker.properties.get("module_digest") or settings.get("module_digest", "")
@@ -97,13 +97,13 @@ def parsed(value: Value | None) -> Any:
     """Returns what a parameter that holds JSON says; None if it holds none."""
     try:
         return json.loads(value) if isinstance(value, str) else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
 def split(graph: Graph, model: Artifact) -> Split | None:
     """Returns the split that a model was trained on; None if it was trained on pooled examples."""
-    found = _inputs(graph, model, _SPLIT)
+    found = _inputs(graph, model, FEDERATED_EXAMPLES)
     if not found:
         return None
     divided = found[0]
@@ -111,14 +111,20 @@ def split(graph: Graph, model: Artifact) -> Split | None:
     return Split(
         record=thing(divided, maker),
         strategy=str(said.get("strategy", "")),
-        clients=_int(said.get("clients")),
-        examples=_int(said.get("examples")),
-        dropped=_int(said.get("dropped")),
-        eval_examples=_int(said.get("eval_examples")),
-        held_out_clients=_int(said.get("held_out_clients")),
-        seed=_int(said.get("seed")),
+        clients=whole(said.get("clients")),
+        examples=whole(said.get("examples")),
+        dropped=whole(said.get("dropped")),
+        eval_examples=whole(said.get("eval_examples")),
+        held_out_clients=whole(said.get("held_out_clients")),
+        left_out=_left_out(maker),
+        seed=whole(said.get("seed")),
         parameters=flattened(parsed(maker.properties.get("parameters")) or {}) if maker else {},
     )
+
+
+def _left_out(maker: Execution | None) -> int | None:
+    told = parsed(maker.properties.get(_FORGOTTEN)) if maker else None
+    return whole(told.get("count")) if isinstance(told, Mapping) else None
 
 
 def data(graph: Graph, model: Artifact) -> tuple[Data, ...]:
@@ -166,7 +172,7 @@ def bases(graph: Graph, model: Artifact) -> list[Artifact]:
     ahead = [model]
     while ahead:
         maker = graph.producer(ahead.pop(0).id)
-        taken = [one for some in graph.inputs(maker.id).values() for one in some if one.type == _MODEL] if maker else []
+        taken = [one for some in graph.inputs(maker.id).values() for one in some if one.type == MODEL] if maker else []
         new = [one for one in taken if one not in found]
         found += new
         ahead += new
@@ -180,7 +186,7 @@ def _inputs(graph: Graph, model: Artifact, kind: str) -> list[Artifact]:
     while ahead:
         maker = graph.producer(ahead.pop())
         for one in (one for some in graph.inputs(maker.id).values() for one in some) if maker else ():
-            if one.id not in seen and one.type != _MODEL:
+            if one.id not in seen and one.type != MODEL:
                 seen.add(one.id)
                 ahead.append(one.id)
                 if one.type == kind:
@@ -190,13 +196,13 @@ def _inputs(graph: Graph, model: Artifact, kind: str) -> list[Artifact]:
 
 def _examples(graph: Graph, model: Artifact) -> list[Artifact]:
     """Those that nothing else made from Examples: Transform's are on the way."""
-    found = _inputs(graph, model, _EXAMPLES)
+    found = _inputs(graph, model, EXAMPLES)
     return [one for one in found if not _made_of_examples(graph, one)] or found
 
 
 def _made_of_examples(graph: Graph, examples: Artifact) -> bool:
     maker = graph.producer(examples.id)
-    return maker is not None and any(one.type == _EXAMPLES for some in graph.inputs(maker.id).values() for one in some)
+    return maker is not None and any(one.type == EXAMPLES for some in graph.inputs(maker.id).values() for one in some)
 
 
 def _data(graph: Graph, examples: Artifact) -> Data:
@@ -204,7 +210,9 @@ def _data(graph: Graph, examples: Artifact) -> Data:
     told: Mapping[str, Value] = maker.properties if maker else {}
     config = parsed(told.get("input_config"))
     splits = config.get("splits", []) if isinstance(config, Mapping) else []
-    counts = {name.removeprefix("num_examples_"): int(said[name]) for name in sorted(said) if name.startswith("num_examples_")}
+    counts = {
+        name.removeprefix("num_examples_"): whole(said[name]) or 0 for name in sorted(said) if name.startswith("num_examples_")
+    }
     return Data(
         record=thing(examples, maker),
         reader=maker.type.rpartition(".")[2] if maker else "",
@@ -212,10 +220,11 @@ def _data(graph: Graph, examples: Artifact) -> Data:
         patterns={str(one.get("name", "")): str(one.get("pattern", "")) for one in splits if isinstance(one, Mapping)},
         format=str(said.get("file_format", "")),
         counts=counts,
-        span=_int(said.get("span")),
-        version=_int(said.get("version")),
+        left_out=whole(said.get(_FORGOTTEN)),
+        span=whole(said.get("span")),
+        version=whole(said.get("version")),
         fingerprint=str(said.get("input_fingerprint", told.get("input_fingerprint", ""))),
-        seed=_int(said.get("seed")),
+        seed=whole(said.get("seed")),
     )
 
 
@@ -258,10 +267,3 @@ def _module(maker: Execution, said: Mapping[str, Value]) -> str:
         if told:
             return str(told)
     return next((str(maker.properties[key]) for key in ("module_file", "module_path") if maker.properties.get(key)), "")
-
-
-def _int(value: Any) -> int | None:
-    try:
-        return None if value is None else int(value)
-    except (TypeError, ValueError):
-        return None

@@ -11,19 +11,16 @@ from typing import Any
 
 from errors import ConfigError
 from lineage import reading
-from lineage.graph import Artifact, Run
+from lineage.graph import GATE_DECISION, MODEL, MODEL_BLESSING, PUSHED_MODEL, Artifact, Run
 from lineage.places import Places
 from lineage.questions import served
 from lineage.questions.served import Served, Version
 from serving import layout
 
-MODEL = "Model"
 HELP = (
     "a served folder (of a version, or of a model: its live version), the folder of an artifact, NAME (its live version),"
     " NAME/VERSION, VERSION, id:N (of an artifact), or run:NAME"
 )
-_OF_MODEL = ("model_id", "current_model_id")
-"""Properties of PushedModel, findings and decisions, and of ModelBlessing, by which they tell whose they are."""
 _GUESSES = 3
 
 
@@ -87,7 +84,7 @@ def of_artifact(artifact: Artifact, store: Any, places: Places, text: str = "") 
       ConfigError: it is no model, and tells of none.
     """
     text = text or f"id:{artifact.id}"
-    model = artifact if artifact.type == MODEL else told_of(store, artifact)
+    model = artifact if artifact.type == MODEL else model_of(store, artifact)
     if model is None:
         raise ConfigError(
             f"{text}: expected a model, got {artifact.type} {artifact.id}; see what came of it with"
@@ -96,16 +93,13 @@ def of_artifact(artifact: Artifact, store: Any, places: Places, text: str = "") 
     return Named(text, model, _version_of(model, artifact, store, places))
 
 
-def told_of(store: Any, artifact: Artifact) -> Artifact | None:
-    """Returns the model that an artifact tells of: by its properties, or stock TFX's PushedModel by what its Pusher took in."""
-    number = next((artifact.properties[key] for key in _OF_MODEL if artifact.properties.get(key)), None)
-    if number is not None:
-        return next((one for one in reading.by_id(store, [int(number)]) if one.type == MODEL), None)
-    if artifact.type != served.PUSHED_MODEL:
-        return None
-    graph = reading.makers(store, [artifact.id])
-    maker = graph.producer(artifact.id)
-    return next(iter(graph.inputs(maker.id).get("model", [])), None) if maker else None
+def model_of(store: Any, artifact: Artifact) -> Artifact | None:
+    """Returns the model that an artifact is about, such as a PushedModel or a decision; None if that is not known."""
+    number = artifact.model_id
+    if number is None and artifact.type == PUSHED_MODEL:
+        graph = reading.makers(store, [artifact.id])
+        number = graph.model_of(artifact.id) if artifact.id in graph.artifacts else None
+    return next((one for one in reading.by_id(store, [number]) if one.type == MODEL), None) if number else None
 
 
 def _by_id(text: str, rest: str, store: Any, places: Places) -> Named:
@@ -121,13 +115,11 @@ def _by_id(text: str, rest: str, store: Any, places: Places) -> Named:
 def _by_run(text: str, rest: str, store: Any, places: Places) -> Named:
     run = run_named(store, rest, text)
     graph = reading.of_runs(store, [run.name])
-    made = [
-        artifact for execution in graph.of_run(run.name) for some in graph.outputs(execution.id).values() for artifact in some
-    ]
+    made = graph.outputs_of_run(run.name)
     # What was pushed or judged, and not the baseline beside it; stock pipelines have one model.
-    for types in ((served.PUSHED_MODEL,), ("components.GateDecision",), ("ModelBlessing",), (MODEL,)):
-        for artifact in reversed([one for one in made if one.type in types]):
-            model = artifact if artifact.type == MODEL else told_of(store, artifact)
+    for kind in (PUSHED_MODEL, GATE_DECISION, MODEL_BLESSING, MODEL):
+        for artifact in reversed([one for one in made if one.type == kind]):
+            model = artifact if artifact.type == MODEL else model_of(store, artifact)
             if model is not None:
                 version = _version_of(model, artifact, store, places)
                 return Named(text, model, version, run)
@@ -167,7 +159,7 @@ def _by_name(text: str, store: Any, places: Places, pushed: Sequence[Artifact]) 
         return _of_version(text, found[0], store, pushed)
     # Its directory may be another machine's, or gone with the log.
     told = [one for one in pushed if (place := served.place(one)) and place[1] == int(number) and name in ("", place[0])]
-    return Named(text, told_of(store, told[-1])) if told else None
+    return Named(text, model_of(store, told[-1])) if told else None
 
 
 def _live(text: str, store: Any, model: Served, pushed: Sequence[Artifact]) -> Named:
@@ -183,7 +175,7 @@ def _live(text: str, store: Any, model: Served, pushed: Sequence[Artifact]) -> N
 
 def _of_version(text: str, version: Version, store: Any, pushed: Sequence[Artifact]) -> Named:
     version = served.checked(version, pushed)
-    model = told_of(store, version.pushes[0]) if version.pushes else None
+    model = model_of(store, version.pushes[0]) if version.pushes else None
     return Named(text, model, version)
 
 
@@ -235,13 +227,13 @@ def _by_bytes(text: str, path: Path, store: Any, pushed: Sequence[Artifact]) -> 
     version = Version(
         name, number, str(path), False, False, (), True, served.BY_HAND, digest, digest, served.AS_PUSHED, None, tuple(found)
     )
-    return Named(text, told_of(store, found[0]), version)
+    return Named(text, model_of(store, found[0]), version)
 
 
 def _version_of(model: Artifact, told: Artifact, store: Any, places: Places) -> Version | None:
     """The version that holds a model: the live one if it does, or else the newest that is there, or was."""
     pushed = served.pushes(store)
-    mine = {one.id for one in pushed if one.properties.get("model_id") == model.id or one.id == told.id}
+    mine = {one.id for one in pushed if one.model_id == model.id or one.id == told.id}
     names = {place[0] for one in pushed if one.id in mine and (place := served.place(one))} & set(
         served.names(places.serving_root)
     )

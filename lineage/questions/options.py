@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from errors import ConfigError
-from lineage import places
+from lineage import command_line, places
 
 
-class Parser(argparse.ArgumentParser):
-    """Parses the arguments of a command; what is wrong with them is one line and exit code 2, as every error."""
+class Parser(command_line.Parser):
+    """Parses the arguments of a question."""
 
     def __init__(self, command: str, description: str, examples: Sequence[tuple[str, str]]) -> None:
         """Makes it, with the options that every question has.
@@ -27,14 +26,10 @@ class Parser(argparse.ArgumentParser):
             prog=f"python -m lineage {command}",
             description=description,
             epilog=f"examples:\n{shown}",
-            allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         self.add_argument("--json", action="store_true", help="for machines; the keys are in docs/reference/lineage-json.md")
         places.add_options(self)
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see `{self.prog} --help`.")
 
 
 def amount(text: str) -> int:

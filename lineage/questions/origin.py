@@ -10,6 +10,7 @@ from lineage import reading
 from lineage.graph import DELETED, Graph
 from lineage.places import Places
 from lineage.questions import judging, making, served
+from lineage.questions.decisions import in_a_word
 from lineage.questions.facts import (
     Ancestor,
     Data,
@@ -17,6 +18,7 @@ from lineage.questions.facts import (
     Evaluation,
     Facts,
     Gone,
+    Judgement,
     Push,
     RunFacts,
     Schema,
@@ -42,6 +44,7 @@ class Origin(Facts):
       model: the Model; None of a version whose bytes nobody here pushed. Then all below is empty.
       pushes: oldest first, of this version, or of the model if it is in none.
       decision: the one it was pushed by; of a model that was not pushed the newest; of a named run that run's.
+      other_decisions: all others about it, oldest first: runs that took its training from the cache judged it too.
       evaluations: findings about it; those that tell numbers first.
       training: how it was trained.
       split: how its examples were divided; None of a centralised one.
@@ -50,7 +53,8 @@ class Origin(Facts):
       data: Examples that it was trained on, and what they were read from.
       ancestors: models that it went out from by a warm start, nearest first.
       trained_by: the run that trained it.
-      pushed_by: the run that pushed it first, or the named one; not that which trained it if that was taken from the cache.
+      pushed_by: the run by whose push it is live, or else that pushed it first, or the named one; not that which trained it if
+        that was taken from the cache.
       things: all artifacts on the way, by id.
       gone: those whose directory is not there any more.
     """
@@ -61,6 +65,7 @@ class Origin(Facts):
     model: Thing | None
     pushes: tuple[Push, ...] = ()
     decision: Decided | None = None
+    other_decisions: tuple[Judgement, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()
     training: Training | None = None
     split: Split | None = None
@@ -78,6 +83,14 @@ class Origin(Facts):
         """The push by `pushed_by`; None if there was none."""
         run = self.pushed_by.name if self.pushed_by else ""
         return next((one for one in self.pushes if one.record.run == run), self.pushes[0] if self.pushes else None)
+
+    @property
+    def decided_in_a_word(self) -> str:
+        """What was decided: `blessed`, `refused`, `forced`, `held back`; empty if nothing was."""
+        if self.decision is None or self.decision.blessed is None:
+            return ""
+        override = str((self.decision.override or {}).get("action", ""))
+        return in_a_word({"blessed": int(self.decision.blessed), "override": override})
 
 
 def of_text(text: str, store: Any, places: Places) -> Origin:
@@ -125,15 +138,17 @@ def of_graph(named: Named, graph: Graph) -> Origin:
     split, data = making.split(graph, model), making.data(graph, model)
     trained_by = graph.runs.get(maker.run) if maker else None
     run = named.run.name if named.run else ""
-    push = next((one for one in pushes if one.record.run == run), pushes[0] if pushes else None)
+    push = next((one for one in pushes if one.record.run == run), judging.pushed_live(graph, pushes))
     pushed_by = graph.runs.get(push.record.run) if push else None
+    decision, other_decisions = judging.decision(graph, model, push, run)
     found = Origin(
         name=named.name,
         pipeline=maker.pipeline if maker else "",
         served=named.version,
         model=thing(model, maker),
         pushes=pushes,
-        decision=judging.decision(graph, model, push, run),
+        decision=decision,
+        other_decisions=other_decisions,
         evaluations=judging.evaluations(graph, model),
         training=training,
         split=split,

@@ -10,15 +10,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lineage import locking
-from lineage.graph import CACHED, CANCELED, COMPLETE, FAILED, RUNNING, UNFINISHED, Artifact, Execution, Graph, Run, Value
+from lineage.digests import regular_file
+from lineage.graph import (
+    CACHED,
+    CANCELED,
+    COMPLETE,
+    FAILED,
+    GATE_DECISION,
+    MODEL,
+    MODEL_BLESSING,
+    PUSHED_MODEL,
+    RUN_REPORT,
+    RUNNING,
+    UNFINISHED,
+    Artifact,
+    Execution,
+    Graph,
+    Run,
+)
+from lineage.jsonable import jsonable
 from lineage.questions import judging, served
+from lineage.questions.decisions import in_a_word
 from lineage.questions.facts import Facts
-from lineage.questions.plain import plain
 
 DEAD, EMPTY = "dead", "empty"
 STATES = (COMPLETE, CACHED, FAILED, CANCELED, RUNNING, DEAD, EMPTY)
-BLESSED, REFUSED, FORCED, HELD = "blessed", "refused", "forced", "held back"
-_MODEL, _CANDIDATE = "Model", "candidate"
+_CANDIDATE = "candidate"
 
 
 @dataclass(frozen=True)
@@ -66,21 +83,18 @@ def line(run: Run, graph: Graph, last_of_pipeline: bool, root: str) -> RunLine:
       last_of_pipeline: whether no later run of its pipeline began.
       root: the pipeline root, whose lock tells whether a run goes on.
     """
-    executions = graph.of_run(run.name)
-    made = [one for execution in executions for some in graph.outputs(execution.id).values() for one in some]
+    executions, made = graph.of_run(run.name), graph.outputs_of_run(run.name)
     model = model_of(made)
-    decided = next((one for one in reversed(made) if one.type == judging.DECISION and _model_id(one) == model), None)
-    decided = decided or next((one for one in reversed(made) if one.type == judging.BLESSING and _model_id(one) == model), None)
-    pushed = next(
-        (one for one in reversed(made) if one.type == served.PUSHED_MODEL and one.properties.get("pushed") == 1), None
-    )
+    decided = next((one for one in reversed(made) if one.type == GATE_DECISION and one.model_id == model), None)
+    decided = decided or next((one for one in reversed(made) if one.type == MODEL_BLESSING and one.model_id == model), None)
+    pushed = next((one for one in reversed(made) if one.type == PUSHED_MODEL and one.properties.get("pushed") == 1), None)
     place = served.place(pushed) if pushed else None
-    metric, value = main_metric([one for one in made if one.id == model or _model_id(one) == model])
+    metric, value = main_metric([one for one in made if one.id == model or one.model_id == model])
     return RunLine(
         run=run.name,
         pipeline=next((execution.pipeline for execution in executions), run.pipeline),
-        created=plain(run.created),
-        updated=plain(max((execution.updated for execution in executions), default=run.created)),
+        created=jsonable(run.created),
+        updated=jsonable(max((execution.updated for execution in executions), default=run.created)),
         state=_state(executions, graph, model, last_of_pipeline, root),
         nodes=dict(sorted(Counter(execution.state for execution in executions).items())),
         stopped_at=tuple(one.node or one.type for one in executions if one.state not in (COMPLETE, CACHED)),
@@ -95,19 +109,11 @@ def line(run: Run, graph: Graph, last_of_pipeline: bool, root: str) -> RunLine:
 
 def model_of(made: list[Artifact]) -> int | None:
     """Returns the id of the model that a run was about: pushed, or judged, or else the last that it made."""
-    for kind in (served.PUSHED_MODEL, judging.DECISION, judging.BLESSING):
+    for kind in (PUSHED_MODEL, GATE_DECISION, MODEL_BLESSING):
         for one in reversed(made):
-            if one.type == kind and (number := _model_id(one)) is not None:
+            if one.type == kind and (number := one.model_id) is not None:
                 return number
-    return next((one.id for one in reversed(made) if one.type == _MODEL), None)
-
-
-def in_a_word(said: Mapping[str, Value]) -> str:
-    """Returns what a decision or a blessing says; empty if it says nothing."""
-    if "blessed" not in said:
-        return ""
-    forced = {"force": FORCED, "hold": HELD}.get(str(said.get("override", "")))
-    return forced or (BLESSED if said["blessed"] == 1 else REFUSED)
+    return next((one.id for one in reversed(made) if one.type == MODEL), None)
 
 
 def main_metric(about: list[Artifact]) -> tuple[str, float | None]:
@@ -116,19 +122,14 @@ def main_metric(about: list[Artifact]) -> tuple[str, float | None]:
     Args:
       about: the model and the findings about it, oldest first.
     """
-    for kind in (judging.REPORT, judging.SCORES):
+    for kind in (RUN_REPORT, judging.SCORES):
         for finding in reversed([one for one in about if one.type == kind]):
             for name, value in judging.numbers(finding).get(_CANDIDATE, {}).items():
                 return name, value
-    for model in (one for one in about if one.type == _MODEL):
+    for model in (one for one in about if one.type == MODEL):
         for name, value in judging.trained_numbers(model).items():
             return name, value
     return "", None
-
-
-def _model_id(one: Artifact) -> int | None:
-    told = one.properties.get("model_id") or one.properties.get("current_model_id")
-    return int(told) if told else None
 
 
 def _state(executions: list[Execution], graph: Graph, model: int | None, last: bool, root: str) -> str:
@@ -151,8 +152,9 @@ def goes_on(root: str) -> bool:
     The lock is not touched: a run that began just now would find it taken.
     """
     try:
-        text = Path(root, locking.ROOT_LOCK).read_text(encoding="utf-8", errors="replace")
-    except OSError:  # another machine's, or an orchestrator's that has no such lock
+        with regular_file(Path(root, locking.ROOT_LOCK)) as file:
+            text = file.read().decode("utf-8", "replace")
+    except (OSError, ValueError):  # another machine's, or an orchestrator's that has no such lock
         return True
     process = re.match(r"process (\d{1,9})\b", text)
     if process is None:

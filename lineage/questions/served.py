@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from errors import FedtfxError
-from lineage import reading
+from lineage import audit_log, reading
 from lineage.audit_log import Entry
 from lineage.digests import tree_digest
-from lineage.graph import Artifact
+from lineage.graph import PUSHED_MODEL, Artifact
+from lineage.jsonable import jsonable
 from lineage.places import Places
-from lineage.questions.plain import plain
 from serving import layout, models_config, records, statements
 
 PUSHED, BY_HAND, PRUNED, LOST = "pushed", "by hand", "pruned", "lost"
 UNCHECKED, AS_PUSHED, ALTERED, UNPROVEN, GONE = "unchecked", "as pushed", "altered", "unproven", "gone"
-PUSHED_MODEL = "PushedModel"
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,8 @@ class Version:
       bytes: `unchecked`; `as pushed`, `altered`, `unproven` (nothing to hold them against) or `gone` by `checked`.
       statement: file of its signed statement; None if there is none.
       pushes: PushedModel artifacts that tell of it, oldest first; by its place and digest, or else by its digest alone.
+      elsewhere: the folder that models.config has the model served from, if it is not the one that this version is in, so that
+        servers load something else; empty otherwise.
     """
 
     model: str
@@ -55,6 +56,7 @@ class Version:
     bytes: str
     statement: str | None
     pushes: tuple[Artifact, ...] = ()
+    elsewhere: str = ""
 
     @property
     def name(self) -> str:
@@ -64,7 +66,7 @@ class Version:
     def as_json(self) -> dict[str, Any]:
         """Returns the documented layout, without the pushes but for their ids."""
         facts = {key: value for key, value in vars(self).items() if key not in ("number", "pushes")}
-        return plain({"version": self.number, **facts, "pushes": [pushed.id for pushed in self.pushes]})
+        return jsonable({"version": self.number, **facts, "pushes": [pushed.id for pushed in self.pushes]})
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def place(pushed: Artifact) -> tuple[str, int] | None:
 
 
 def names(serving_root: str) -> list[str]:
-    """Returns the models of a serving root: with a version, an entry in models.config, or a line in the log."""
+    """Returns the models of a serving root: those with a version, and with a folder and an entry in models.config."""
     root = Path(serving_root)
     if not root.is_dir():
         return []
@@ -133,6 +135,17 @@ def names(serving_root: str) -> list[str]:
 def all_models(places: Places, pushed: Sequence[Artifact]) -> list[Served]:
     """Returns every model of the serving root; see `model`."""
     return [model(places.serving_root, name, pushed) for name in names(places.serving_root)]
+
+
+def lost_models(places: Places, pushed: Sequence[Artifact]) -> list[Served]:
+    """Returns the models whose folder is gone altogether, though models.config, the log of releases or a push tells of them."""
+    root = Path(places.serving_root)
+    listed = _told([], lambda: set(models_config.states(root)), set())
+    log = _told([], lambda: audit_log.read(root / records.FILE), [])
+    logged = {str(entry.facts["model"]) for entry in log if "model" in entry.facts}
+    into = {to[0] for one in pushed if (to := place(one)) and _into(root / to[0], one)}
+    known = sorted((listed | logged | into) - set(names(places.serving_root)))
+    return [model(places.serving_root, name, pushed) for name in known]
 
 
 def model(serving_root: str, name: str, pushed: Sequence[Artifact]) -> Served:
@@ -151,7 +164,10 @@ def model(serving_root: str, name: str, pushed: Sequence[Artifact]) -> Served:
     there = set(now.complete) | set(layout.versions(folder, lambda *_: None))
     numbers = there | {entry.facts["version"] for entry in log if isinstance(entry.facts.get("version"), int)}
     numbers |= {to[1] for one in pushed if _into(folder, one) and (to := place(one))}  # the log may be gone too
-    versions = tuple(_version(folder, number, now, log, index, number in there) for number in sorted(numbers))
+    numbers |= set(now.state.versions) if isinstance(now.state, models_config.Held) else set()
+    base = _told(problem, lambda: elsewhere(folder), "")
+    found = (_version(folder, number, now, log, index, number in there) for number in sorted(numbers))
+    versions = tuple(replace(version, elsewhere=base) for version in found)
     return Served(name, str(folder), records.as_facts(now.state), now.live, versions, " ".join(problem))
 
 
@@ -173,8 +189,31 @@ def checked(version: Version, pushed: Sequence[Artifact]) -> Version:
     )
 
 
+def elsewhere(folder: Path) -> str:
+    """Returns the folder that models.config has a model served from, if it is not its own; else empty.
+
+    Another name of the same folder is its own: the root may be mounted, or be reached through a link.
+
+    Raises:
+      ConfigError: models.config cannot be read.
+    """
+    base = models_config.base_path(folder.parent, folder.name)
+    return "" if base is None or os.path.realpath(base) == os.path.realpath(folder) else base
+
+
+def judged_elsewhere(version: Version) -> str:
+    """Returns `altered` if servers load another folder of this machine than the one that a version is in, else empty.
+
+    `unproven` if that folder is not on this machine, or is the one that the version was pushed to: then this is a copy.
+    """
+    if not version.elsewhere:
+        return ""
+    pushed_to = {os.path.dirname(str(one.properties.get("pushed_destination", ""))) for one in version.pushes}
+    return ALTERED if os.path.isdir(version.elsewhere) and version.elsewhere not in pushed_to else UNPROVEN
+
+
 def digest_of(folder: str) -> str:
-    """Returns a folder's tree digest; empty if it has none, being gone or holding a symbolic link."""
+    """Returns a folder's tree digest; empty if it has none, being gone, or being or holding what `tree_digest` refuses."""
     try:
         return tree_digest(folder)
     except (OSError, ValueError):
@@ -201,7 +240,8 @@ def _told(problem: list[str], ask: Any, otherwise: Any) -> Any:
     try:
         return ask()
     except FedtfxError as error:
-        problem.append(str(error))
+        if str(error) not in problem:
+            problem.append(str(error))
         return otherwise
 
 

@@ -6,11 +6,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lineage.questions import served
-from lineage.questions.facts import ALTERED, GONE, Ancestor, Data, Decided, Evaluation, Push, RunFacts, Thing, Training
+from lineage.questions.decisions import in_a_word
+from lineage.questions.facts import (
+    ALTERED,
+    GONE,
+    Ancestor,
+    Data,
+    Decided,
+    Evaluation,
+    Judgement,
+    Push,
+    RunFacts,
+    Thing,
+    Training,
+)
 from lineage.questions.origin import Origin
-from lineage.questions.runs import in_a_word
 from lineage.questions.served import Version
-from lineage.questions.tables import table, told
+from lineage.questions.tables import labelled, table, when
 
 _ANCESTORS = 3
 _GONE = 20
@@ -33,12 +45,12 @@ def lines(origin: Origin, columns: int, digests: bool = False) -> Iterator[str]:
         if pairs:
             yield ""
             yield f"  {title}"
-            yield from told(pairs, columns, indent=4)
+            yield from labelled(pairs, columns, indent=4)
     yield from _gone(origin)
     if digests:
         yield ""
         yield "  digests"
-        rows = [[f"id:{one.id}", one.type.rpartition(".")[2], one.node, one.digest or "none recorded"] for one in origin.things]
+        rows = [[f"id:{one.id}", one.short_type, one.node, one.digest or "none recorded"] for one in origin.things]
         yield from (f"    {line}" for line in table(["artifact", "type", "made by", "sha256 of its files"], rows, columns - 4))
 
 
@@ -54,7 +66,11 @@ def _chapters(origin: Origin) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     if origin.push is not None:
         yield "pushed", _push(origin.push, origin)
     if origin.decision is not None:
-        yield "decided", _decided(origin.decision)
+        run = origin.decision.record.run
+        by_run = [("run", run)] if origin.push is None or origin.push.record.run != run else []
+        yield "decided", [*_decided(origin.decision), *by_run]
+    if origin.other_decisions:
+        yield "other decisions about the same model", list(_judged(origin.other_decisions))
     if origin.evaluations:
         yield "evaluated", list(_evaluations(origin.evaluations))
     yield "model", [*_thing(origin.model)]
@@ -78,10 +94,17 @@ def _served(version: Version) -> list[tuple[str, str]]:
     return [
         ("folder", version.path),
         ("state", ", ".join([state, *(f"label {label}" for label in version.labels)])),
+        ("ATTENTION", _elsewhere(version)),
         ("put there", how),
         ("bytes", f"{_BYTES[version.bytes]}{_digests_of(version)}"),
         ("statement", version.statement or ("none beside it" if version.there else "")),
     ]
+
+
+def _elsewhere(version: Version) -> str:
+    if not version.elsewhere:
+        return ""
+    return f"{served.judged_elsewhere(version).upper()}: models.config has {version.elsewhere} served, not this folder"
 
 
 def _digests_of(version: Version) -> str:
@@ -139,6 +162,15 @@ def _decided(decided: Decided) -> list[tuple[str, str]]:
         ("ATTENTION", damaged.get(decided.file, "")),
         ("record", _mark(decided.record)),
     ]
+
+
+def _judged(others: Sequence[Judgement]) -> Iterator[tuple[str, str]]:
+    """The newest of them, and how many more."""
+    for one in others[: -_ANCESTORS - 1 : -1]:
+        failed = f", failed {', '.join(one.failed_checks)}" if one.failed_checks else ""
+        yield "later" if one.later else "before", f"{one.decision} by run {one.run or 'unknown'}, {_when(one.created)}{failed}"
+    if (more := len(others) - _ANCESTORS) > 0:
+        yield "and", f"{more} more; --json names all"
 
 
 def _evaluations(findings: Sequence[Evaluation]) -> Iterator[tuple[str, str]]:
@@ -213,6 +245,7 @@ def _data_chapters(origin: Origin) -> Iterator[tuple[str, list[tuple[str, str]]]
                 ("sizes", sizes),
                 ("dropped", f"{split.dropped} examples" if split.dropped else ""),
                 ("kept apart", held),
+                ("left out", _left_out(split.left_out)),
                 ("seed", "" if split.seed is None else str(split.seed)),
                 ("record", _mark(split.record)),
             ],
@@ -237,10 +270,15 @@ def _data(data: Data) -> list[tuple[str, str]]:
         ("files", patterns if data.source else ""),
         ("fingerprint", data.fingerprint),
         ("examples", ", ".join(f"{name} {count:,}" for name, count in data.counts.items())),
+        ("left out", _left_out(data.left_out)),
         ("span", "" if data.span is None else f"{data.span}{'' if data.version is None else f', version {data.version}'}"),
         ("read by", data.reader),
         ("record", _mark(data.record)),
     ]
+
+
+def _left_out(count: int | None) -> str:
+    return f"{count} forgotten client{'' if count == 1 else 's'}" if count else ""
 
 
 def _ancestor(ancestor: Ancestor) -> list[tuple[str, str]]:
@@ -283,4 +321,4 @@ def _mark(one: Thing) -> str:
 
 
 def _when(time: str) -> str:
-    return f"{time[:19].replace('T', ' ')} UTC" if time else ""
+    return f"{when(time, seconds=True)} UTC" if time else ""

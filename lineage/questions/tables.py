@@ -19,7 +19,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], columns: int) ->
     """Returns lines of `columns` characters at most, but for words that are longer; empty columns are left out."""
     if not rows:
         return []
-    rows = [[_printable(cell) for cell in row] for row in rows]
+    rows = [[printable(cell) for cell in row] for row in rows]
     kept = [index for index in range(len(header)) if any(row[index] for row in rows)]
     header, rows = [header[index] for index in kept], [[row[index] for index in kept] for row in rows]
     widths = _widths([*zip(header, *rows, strict=True)], columns - 2 * (len(header) - 1))
@@ -28,12 +28,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], columns: int) ->
     return [line for row in rows for line in _block(header, row, columns)]
 
 
-def told(pairs: Iterable[tuple[str, str]], columns: int, indent: int = 0) -> Iterator[str]:
+def labelled(pairs: Iterable[tuple[str, str]], columns: int, indent: int = 0) -> Iterator[str]:
     """Yields a line per pair of name and text, and more for what is too long."""
-    pairs = [(name, _printable(text)) for name, text in pairs if text]
+    pairs = [(name, printable(text)) for name, text in pairs if text]
     left = max((len(name) for name, _ in pairs), default=0) + 2
     for name, text in pairs:
         yield from wrapped(text, columns, " " * indent + f"{name:<{left}}", " " * (indent + left))
+
+
+def when(time: str, *, seconds: bool = False) -> str:
+    """Returns an ISO 8601 time as people read it, to the minute or second; without its zone, which is UTC everywhere here."""
+    return time[: 19 if seconds else 16].replace("T", " ")
 
 
 def wrapped(text: str, columns: int, first: str, later: str) -> list[str]:
@@ -48,8 +53,8 @@ def wrapped(text: str, columns: int, first: str, later: str) -> list[str]:
     ) or [first.rstrip()]
 
 
-def _printable(text: str) -> str:
-    """What is in a store may hold what a terminal takes for commands."""
+def printable(text: str) -> str:
+    """Returns a text as one line in which nothing is left that a terminal takes for a command: names of files may hold such."""
     return "".join(sign if sign.isprintable() else "?" if sign not in "\t\n" else " " for sign in text)
 
 
@@ -75,4 +80,4 @@ def _lines(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
 
 def _block(header: Sequence[str], row: Sequence[str], columns: int) -> Iterator[str]:
     yield row[0] or "-"
-    yield from told(zip(header[1:], row[1:], strict=True), columns, indent=2)
+    yield from labelled(zip(header[1:], row[1:], strict=True), columns, indent=2)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lineage.questions import runs, served
+from lineage.questions import decisions, runs, served
 from lineage.questions.differing import Differences, Fact
+from lineage.questions.impact import Came, Impact
 from lineage.questions.listing import ModelLine
-from lineage.questions.reaching import Came, Impact
 from lineage.questions.runs import RunLine
 from lineage.questions.served import Version
-from lineage.questions.tables import table
+from lineage.questions.tables import table, when
 
 _VERSIONS = 3
 _MOST = 5
@@ -34,7 +34,7 @@ def model_table(models: Sequence[ModelLine], columns: int) -> list[str]:
             line.name,
             _versions(line),
             _state(line),
-            line.decision,
+            _decision(line),
             _metric(line),
             line.run,
             f"id:{line.id}" if line.id else "unknown",
@@ -51,7 +51,7 @@ def run_table(lines: Sequence[RunLine], columns: int) -> list[str]:
         [
             line.run,
             line.pipeline,
-            _when(line.created),
+            when(line.created),
             _run_state(line),
             _nodes(line),
             line.decision,
@@ -63,7 +63,7 @@ def run_table(lines: Sequence[RunLine], columns: int) -> list[str]:
     return table(header, rows, columns)
 
 
-def came(found: Impact, columns: int) -> Iterator[str]:
+def impact(found: Impact, columns: int) -> Iterator[str]:
     """Yields what came of some data."""
     yield from _sources(found, columns)
     yield ""
@@ -97,7 +97,7 @@ def differences(found: Differences, columns: int) -> Iterator[str]:
 
 def _sources(found: Impact, columns: int) -> Iterator[str]:
     yield found.asked
-    rows = [[f"id:{one.id}", one.type.rpartition(".")[2], one.node, one.run, one.uri] for one in found.artifacts]
+    rows = [[f"id:{one.id}", one.short_type, one.node, one.run, one.uri] for one in found.artifacts]
     shown = table(["artifact", "type", "made by", "run", "folder"], rows[:_MOST], columns - 2)
     yield from (f"  {line}" for line in shown or ["no split is known to hold it"])
     if len(rows) > _MOST:
@@ -124,7 +124,7 @@ def _came_table(some: Sequence[Came], columns: int) -> list[str]:
             _versions(one.model),
             _state(one.model),
             one.how,
-            one.model.decision,
+            _decision(one.model),
             one.model.run,
             f"id:{one.model.id}",
         ]
@@ -161,6 +161,8 @@ def _state(line: ModelLine) -> str:
     there = [version for version in line.versions if version.there]
     if any(version.how == served.BY_HAND for version in there):
         words.append("put there by hand")
+    if elsewhere := {served.judged_elsewhere(version) for version in there} - {""}:
+        words.append(f"{min(elsewhere).upper()}: another folder is served")
     if not words and line.versions:
         words = ["served" if _waits(there) else "not served" if there else line.versions[-1].how]
     return ", ".join(words)
@@ -168,6 +170,13 @@ def _state(line: ModelLine) -> str:
 
 def _waits(there: Sequence[Version]) -> bool:
     return any(version.in_service for version in there)
+
+
+def _decision(line: ModelLine) -> str:
+    """The one it went live by, and that a later run judged the same model otherwise."""
+    since = decisions.otherwise(line.decision, line.other_decisions) if line.versions else []
+    more = f" and {len(since) - 1} more" if len(since) > 1 else ""
+    return f"{line.decision}; {since[0].decision} since by {since[0].run or 'a run'}{more}" if since else line.decision
 
 
 def _metric(line: ModelLine | RunLine) -> str:
@@ -178,7 +187,7 @@ def _run_state(line: RunLine) -> str:
     if line.state == runs.RUNNING:
         return f"running at {', '.join(line.stopped_at)}"
     if line.state == runs.DEAD:
-        return f"running since {_when(line.updated)} (dead?), at {', '.join(line.stopped_at)}"
+        return f"running since {when(line.updated)} (dead?), at {', '.join(line.stopped_at)}"
     return f"{line.state} at {', '.join(line.stopped_at)}" if line.stopped_at else line.state
 
 
@@ -189,7 +198,3 @@ def _nodes(line: RunLine) -> str:
 
 def _pushed(line: RunLine) -> str:
     return f"{line.pushed}{'' if line.copied else ' (was there)'}" if line.pushed else ""
-
-
-def _when(time: str) -> str:
-    return time[:16].replace("T", " ")

@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from errors import ConfigError, FedtfxError
-from lineage import audit_log, locking, reading, store
+from errors import ConfigError
+from lineage import audit_log, locking, reading
 from lineage.durable import sync_directory
 from lineage.graph import Artifact, Graph
 from lineage.places import Places
 from lineage.retention import directories
 from lineage.retention.served import model_directories
+from lineage.retention.settling import EVENT, mark_deleted
 from serving import models_config
 
-EVENT = "gc"
 _BATCH = 500
 MODEL_SECONDS = 5.0
 
@@ -70,27 +70,6 @@ def releases_held(places: Places, graph: Graph) -> Iterator[None]:
         yield
 
 
-def settle(places: Places) -> None:
-    """Completes, or takes back, what a killed gc left. The caller holds the root.
-
-    Raises:
-      IntegrityError: the log was altered.
-    """
-    left = directories.hidden(places.root)
-    if not left:
-        return
-    told = {str(entry.facts.get("batch")): entry for entry in audit_log.read(places.audit_log) if entry.event == EVENT}
-    for path, batch in left:
-        if batch not in told:
-            directories.bring_back(path)
-    decided = {batch for _, batch in left if batch in told}
-    for batch in sorted(decided):
-        mark_deleted(places.metadata, [int(one) for one in told[batch].facts["artifacts"]])
-    for path, batch in left:
-        if batch in decided:
-            directories.remove(path)
-
-
 def collect(places: Places, removal: Removal, did: Callable[[str], None] = lambda step: None) -> None:
     """Removes all of it. The caller holds the root and the models.
 
@@ -131,7 +110,7 @@ def what_goes(root: str, planned: Sequence[Artifact], graph: Graph, kept: dict[i
     used = {os.path.realpath(graph.artifacts[one].uri) for one in kept}
     artifacts, gone = [], []
     for artifact in planned:
-        reason = directories.why_not(root, artifact.uri)
+        reason = directories.why_not(root, artifact.uri, graph.producer(artifact.id))
         if not reason and os.path.realpath(artifact.uri) in used:
             reason = "an artifact that stays has the same directory"
         if reason:
@@ -143,34 +122,6 @@ def what_goes(root: str, planned: Sequence[Artifact], graph: Graph, kept: dict[i
     loose = directories.orphans(root, graph)
     paths = [*(one.uri for one in artifacts), *map(str, loose)]
     return Removal(tuple(artifacts), tuple(gone), tuple(loose), {path: directories.size(path) for path in paths})
-
-
-def mark_deleted(metadata: str, ids: Sequence[int]) -> None:
-    """Sets the state of artifacts to DELETED, and nothing else.
-
-    Raises:
-      ConfigError, FedtfxError: as `store.opened`, or the store cannot be written.
-    """
-    if not ids:
-        return
-    config = store.connection(metadata)
-    from ml_metadata import errors
-    from ml_metadata.metadata_store import metadata_store
-    from ml_metadata.proto import metadata_store_pb2
-
-    if isinstance(config, metadata_store_pb2.ConnectionConfig) and config.HasField("sqlite"):
-        config.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE
-    try:
-        opened = metadata_store.MetadataStore(config)
-        artifacts = opened.get_artifacts_by_id(list(ids))
-        for artifact in artifacts:
-            artifact.state = metadata_store_pb2.Artifact.DELETED
-        opened.put_artifacts(artifacts)
-    except (errors.StatusError, RuntimeError) as error:
-        why = " ".join(str(error).split())[:300]
-        raise FedtfxError(
-            f"{metadata}: expected an ML Metadata store that can be written, got {why}; run gc again then."
-        ) from error
 
 
 def graph_of(places: Places) -> Graph:

@@ -17,16 +17,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lineage.durable import sync_directory
-from lineage.graph import CANCELED, FAILED, Artifact, Graph
+from lineage.graph import CANCELED, FAILED, Artifact, Execution, Graph
 
 _HIDDEN = re.compile(r"\.gc-([0-9a-f]{16})-(\d+)")
 _SYSTEM = ".system"
 
 
-def why_not(root: str, uri: str) -> str:
-    """Returns why an artifact's directory is not ours to remove; empty if it is, whether it is there or not."""
+def why_not(root: str, uri: str, maker: Execution | None) -> str:
+    """Returns why an artifact's directory is not ours to remove; empty if it is, whether it is there or not.
+
+    Args:
+      root: the pipeline root.
+      uri: that ML Metadata has, where anybody may have written it: only the maker's own directory is taken.
+      maker: the execution that made the artifact.
+    """
     path, base = Path(os.path.abspath(uri)), Path(os.path.realpath(root))
-    if "://" in uri or not os.path.isabs(uri) or not _inside(path, root):
+    # Behind a link, two dots lead elsewhere than their letters say.
+    straight = os.path.isabs(uri) and ".." not in Path(uri).parts
+    if not straight or maker is None or not _is_of(maker, _parts(path, root)):
         return "its directory is not where this root has its artifacts"
     if os.path.realpath(path) != str(base.joinpath(*_parts(path, root))):
         return "its directory is a symbolic link, or behind one"
@@ -95,9 +103,9 @@ def relative(root: str, path: str | os.PathLike[str]) -> str:
     return os.path.relpath(os.path.realpath(path), os.path.realpath(root))
 
 
-def _inside(path: Path, root: str) -> bool:
-    parts = _parts(path, root)
-    return len(parts) == 4 and parts[3].isdecimal() and not any(part.startswith(".") for part in parts)
+def _is_of(maker: Execution, parts: tuple[str, ...]) -> bool:
+    own = (maker.pipeline, maker.node, str(maker.id))
+    return len(parts) == 4 and (*parts[:2], parts[3]) == own and not any(part.startswith(".") for part in parts)
 
 
 def _parts(path: Path, root: str) -> tuple[str, ...]:

@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from lineage.graph import COMPLETE, LIVE, UNFINISHED, Artifact, Graph, Run
+from lineage.graph import (
+    COMPLETE,
+    GATE_DECISION,
+    LIVE,
+    MODEL_BLESSING,
+    PUSHED_MODEL,
+    RUN_REPORT,
+    UNFINISHED,
+    Artifact,
+    Graph,
+    Run,
+)
 from lineage.retention.served import Version
+from lineage.retention.unseen import Unseen
 
-RECORDS = ("components.GateDecision", "ModelBlessing", "InfraBlessing", "PushedModel", "components.RunReport")
+RECORDS = (GATE_DECISION, MODEL_BLESSING, "InfraBlessing", PUSHED_MODEL, RUN_REPORT)
 """Small, and what an auditor asks for when the rest is gone: they stay for ever."""
 
 COMPARED = ("served", "served_model", "baseline_model")
@@ -46,22 +58,21 @@ def planned(graph: Graph, roots: Reasons, pipeline: str | None = None) -> Plan:
     return Plan(tuple(sorted(remove, key=lambda one: one.id)), kept)
 
 
-def roots_of(graph: Graph, versions: Iterable[Version], runs: Mapping[str, str]) -> dict[int, str]:
+def roots_of(graph: Graph, versions: Iterable[Version | Unseen], runs: Mapping[str, str]) -> dict[int, str]:
     """Returns the roots of what is served, with all that came of the runs that made and pushed it, and of runs to be kept.
 
     Args:
       graph: all that ML Metadata knows.
-      versions: on the disk of serving directories; a release can make any of them live.
+      versions: on the disk of serving directories, where a release can make any of them live, or perhaps elsewhere.
       runs: name -> why it is kept.
     """
     roots: dict[int, str] = {}
     for version in sorted(versions, key=lambda one: not one.live):
-        why = f"{version.model}/{version.number} is {version.state}"
         for one in (*version.pushed, *version.models):
             maker = graph.producer(one)
-            roots.setdefault(one, why)
+            roots.setdefault(one, version.why)
             if maker is not None:
-                roots = {**dict.fromkeys(_of_run(graph, maker.run), why), **roots}
+                roots = {**dict.fromkeys(_of_run(graph, maker.run), version.why), **roots}
     for run, why in runs.items():
         roots = {**dict.fromkeys(_of_run(graph, run), why), **roots}
     return roots

@@ -8,13 +8,13 @@ from typing import Any
 from lineage import reading
 from lineage.fingerprints import ANCHOR
 from lineage.places import Places
-from lineage.questions import served
+from lineage.questions import naming, served
 from lineage.questions.naming import Named
-from lineage.verify import decisions, files, records, source, statements, told, versions
+from lineage.verify import decisions, files, folders, left_out, records, run_log, seals, source, statements, versions
 from lineage.verify.hashing import Hashes
 from lineage.verify.report import Finding, Report
-from lineage.verify.told import Told
-from lineage.verify.way import Way, way
+from lineage.verify.run_log import RunLog
+from lineage.verify.scope import Scope, scope_of
 
 
 def verify(
@@ -43,51 +43,56 @@ def verify(
       ConfigError: `public_key` is none.
       FedtfxError: ML Metadata cannot be read.
     """
-    log, hashes = told.told(places.audit_log), Hashes(did)
+    log, hashes = run_log.read(places.audit_log), Hashes(did)
     key = statements.load_key(public_key, places.root)
     releases = versions.Releases(places.serving_root)
-    wanted = way(store, log, named, everything=everything)
+    wanted = scope_of(store, log, named, everything=everything)
     findings = [
         *_logs(store, log, releases),
+        *seals.seals(log, wanted.runs, key),
+        *left_out.lists(places.root, log),
         *versions.versions(hashes, releases, named),
+        *folders.folders(places.serving_root, named, everything=everything),
         *statements.signed(hashes, log, wanted, key),
         *decisions.decisions(hashes, log, wanted),
-        *files.files(hashes, log, wanted),
+        *files.files(hashes, log, wanted, places.root),
         *_records(store, log, wanted),
         *source.sources(wanted),
     ]
-    return Report(tuple(one.name for one in named), tuple(findings), tuple(source.notes(wanted)))
+    return Report(tuple(one.name for one in named), tuple(findings), (*seals.notes(log, key), *source.notes(wanted)))
 
 
 def live_models(store: Any, places: Places) -> list[Named]:
-    """Returns the live version of every model under the serving root, each with the Model that its bytes are."""
-    return _named(store, places, lambda version: version.live)
+    """Returns the live version of every model under the serving root, each with the Model that its bytes are.
+
+    And every version that should be there and is not: what is live would be another one, or nothing at all.
+    """
+    return _named(store, places, lambda version: version.live or version.how == served.LOST)
 
 
 def all_versions(store: Any, places: Places) -> list[Named]:
-    """Returns every version that is under the serving root."""
-    return _named(store, places, lambda version: version.there)
+    """Returns every version that is under the serving root, or should be; not those that were pruned."""
+    return _named(store, places, lambda version: version.there or version.how == served.LOST)
 
 
 def _named(store: Any, places: Places, wanted: Callable[[served.Version], bool]) -> list[Named]:
     pushes = served.pushes(store)
-    found = [version for model in served.all_models(places, pushes) for version in model.versions if wanted(version)]
+    models = (*served.all_models(places, pushes), *served.lost_models(places, pushes))
+    found = [version for model in models for version in model.versions if wanted(version)]
     return [_with_model(store, version) for version in found]
 
 
 def _with_model(store: Any, version: served.Version) -> Named:
-    ids = [int(push.properties["model_id"]) for push in version.pushes if "model_id" in push.properties]
-    models = reading.by_id(store, ids[-1:])
-    return Named(version.name, models[0] if models else None, version)
+    return Named(version.name, naming.model_of(store, version.pushes[-1]) if version.pushes else None, version)
 
 
-def _logs(store: Any, log: Told, releases: versions.Releases) -> Iterator[Finding]:
+def _logs(store: Any, log: RunLog, releases: versions.Releases) -> Iterator[Finding]:
     anchors = {run.name: str(run.facts.get(ANCHOR, "")) for run in reading.runs(store)}
-    yield from told.check(log, anchors)
-    yield from versions.releases_log(releases, served.pushes(store))
+    yield from run_log.check(log, anchors)
+    yield from versions.releases_log(releases, served.pushes(store), log.entries)
 
 
-def _records(store: Any, log: Told, wanted: Way) -> Iterator[Finding]:
+def _records(store: Any, log: RunLog, wanted: Scope) -> Iterator[Finding]:
     yield from records.artifacts(store, log, wanted)
     yield from records.executions(store, log, wanted)
     yield from records.runs(store, log, wanted)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from errors import ConfigError
+from lineage.command_line import Parser
 from lineage.places import Places, add_options, places_of
 from lineage.questions import naming
+from lineage.questions.tables import labelled, printable, width
 from lineage.verify.checking import all_versions, live_models
 from lineage.verify.checking import verify as check
 from lineage.verify.hashing import Progress
-from lineage.verify.report import VERIFIED, Finding, Report
+from lineage.verify.report import FILES, RECORD, VERIFIED, Finding, Report
 
 _EXAMPLES = """\
 examples:
@@ -29,11 +29,10 @@ states:
   verified   it is what was written down of it
   altered    it is something else
   missing    it is gone, and nobody wrote down that it was removed
-  deleted    gc removed it, which the log tells; fails only if a live model needs it
+  deleted    gc removed it, which the log tells; fails only if a model needs it that was named, or that is live
   unproven   there is nothing to hold it against: no digest on record, no line in the log, the source is gone
 
 exit codes: 0 all is verified; 10 something is not; 1 it cannot go on; 2 bad usage"""
-_WIDEST = 140
 
 
 def verify(arguments: Sequence[str]) -> int:
@@ -56,6 +55,8 @@ def verify(arguments: Sequence[str]) -> int:
 
 
 def _models(store: Any, places: Places, given: argparse.Namespace) -> list[naming.Named]:
+    if given.model and given.all:
+        raise ConfigError("expected a MODEL or --all, got both; see `python -m lineage verify --help`.")
     if given.model:
         return [naming.resolve(given.model, store, places)]
     found = all_versions(store, places) if given.all else live_models(store, places)
@@ -73,10 +74,10 @@ def as_text(report: Report, *, allow_unproven: bool = False) -> str:
     lines = [f"verified from {', '.join(report.models) or 'ML Metadata'} back to the source data", ""]
     lines += _table(report)
     for finding in (*failing, *others):
-        lines += ["", *_told(finding)]
+        lines += ["", *_finding(finding)]
     lines += ["", *(f"note: {note}" for note in report.notes)] if report.notes else []
     verdict = f"NOT VERIFIED: {_counted(failing)}" if failing else "VERIFIED"
-    return "\n".join([*lines, "", verdict])
+    return "\n".join(printable(line) for line in (*lines, "", verdict))
 
 
 def _table(report: Report) -> list[str]:
@@ -90,16 +91,10 @@ def _table(report: Report) -> list[str]:
     return rows
 
 
-def _told(finding: Finding) -> list[str]:
+def _finding(finding: Finding) -> list[str]:
     facts = {"expected": finding.expected, "got": finding.got, "where": finding.path, "remedy": finding.remedy}
-    width = min(shutil.get_terminal_size((_WIDEST, 24)).columns, _WIDEST)
-    lines = [f"{finding.state.upper()}: {finding.kind} of {finding.subject}"]
-    wrapped = textwrap.TextWrapper(
-        width, initial_indent="  ", subsequent_indent=" " * 12, break_long_words=False, break_on_hyphens=False
-    )
-    for name, text in facts.items():
-        lines += [] if not text else [f"  {name:<9} {text}"] if name == "where" else wrapped.wrap(f"{name:<9} {text}")
-    return lines
+    about = f"{finding.kind} of {finding.subject}" if finding.kind in (FILES, RECORD) else finding.subject
+    return [f"{finding.state.upper()}: {about}", *labelled(facts.items(), width(), indent=2)]
 
 
 def _counted(findings: Sequence[Finding]) -> str:
@@ -107,8 +102,8 @@ def _counted(findings: Sequence[Finding]) -> str:
     return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m lineage verify",
         description="Recomputes every digest on the way from a model back to the source data, and names what changed.",
         epilog=_EXAMPLES,

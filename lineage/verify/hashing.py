@@ -26,14 +26,15 @@ class Hashes:
         self._read = 0
 
     def file(self, path: str | os.PathLike[str]) -> str:
-        """Returns `file_digest` of a file.
+        """Returns `file_digest` of a file that is no link.
 
         Raises:
           OSError: it cannot be read.
+          ValueError: it is no regular file.
         """
         name = os.path.abspath(path)
         if name not in self._files:
-            self._files[name] = file_digest(name)
+            self._files[name] = file_digest(name, follow=False)
             self._read += os.path.getsize(name)
             self._did(self._read)
         return self._files[name]

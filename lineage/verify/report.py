@@ -11,7 +11,14 @@ VERIFIED, ALTERED, MISSING, UNPROVEN, DELETED = "verified", "altered", "missing"
 STATES = (ALTERED, MISSING, DELETED, UNPROVEN, VERIFIED)
 """The worst first."""
 FILES, RECORD, EXECUTION, RUN = "files", "record", "execution", "run"
-DECISION, SERVED, STATEMENT, SOURCE, LOG = "decision", "served", "statement", "source", "log"
+DECISION, SERVED, STATEMENT, SOURCE, LOG, FORGOTTEN = (
+    "decision",
+    "served",
+    "statement",
+    "source",
+    "log",
+    "forgotten",
+)
 FAILED = 10
 
 
@@ -21,7 +28,7 @@ class Finding:
 
     Attributes:
       kind: what of it: `files` of an artifact, its `record` in ML Metadata, an `execution` or `run` there, a `decision` and
-        what it is bound to, a `served` version, its `statement`, `source` data, or a `log`.
+        what it is bound to, a `served` version, its `statement`, `source` data, a `log`, or the list of `forgotten` clients.
       subject: which, in words.
       state: `verified`; `altered`; `missing`; `unproven`, if there is nothing to hold it against; `deleted`, by gc, which wrote
         that down.
@@ -29,7 +36,7 @@ class Finding:
       got: what was there.
       remedy: what to do about it; empty if it is verified.
       path: where it lies; empty of what is in ML Metadata.
-      needed: whether a live model was made of it; then it should not be deleted.
+      needed: whether a model that is vouched for was made of it; then it should not be deleted.
     """
 
     kind: str
@@ -57,7 +64,7 @@ class Report:
     notes: tuple[str, ...] = ()
 
     def failing(self, *, allow_unproven: bool = False) -> list[Finding]:
-        """Returns what keeps this from being verified, the worst first; deleted counts if a live model needs it."""
+        """Returns what keeps this from being verified, the worst first; deleted counts where it is needed."""
         found = [finding for finding in self.findings if _fails(finding, allow_unproven)]
         return sorted(found, key=lambda finding: STATES.index(finding.state))
 

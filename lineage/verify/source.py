@@ -11,19 +11,19 @@ from typing import Any
 
 from components.example_gens import content
 from lineage.digests import code_digest, own_code_digest
-from lineage.graph import Artifact, Execution
+from lineage.graph import EXAMPLES, Artifact, Execution
 from lineage.verify.report import ALTERED, SOURCE, UNPROVEN, VERIFIED, Finding
-from lineage.verify.way import Way
+from lineage.verify.scope import Scope
 
 _REMEDY = "put back the data as they were, or train again on what is there now"
 _OWN = "components.example_gens."
 
 
-def sources(way: Way) -> Iterator[Finding]:
+def sources(scope: Scope) -> Iterator[Finding]:
     """Yields a finding per Examples artifact on the way."""
     done: set[tuple[str, str]] = set()
-    for examples in way.of_type("Examples"):
-        maker = way.graph.producer(examples.id)
+    for examples in scope.of_type(EXAMPLES):
+        maker = scope.graph.producer(examples.id)
         expected = str(examples.properties.get("input_fingerprint", ""))
         base = str(maker.properties.get("input_base", "")) if maker else ""
         if maker is not None and (base, expected) not in done:
@@ -51,7 +51,7 @@ def _fingerprint(maker: Execution, base: str) -> tuple[str, str]:
         return "", "data that are not on this machine"
     try:
         patterns = [split["pattern"] for split in json.loads(str(maker.properties["input_config"]))["splits"]]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "", "no patterns on record"
     if any("{" in pattern or "**" in pattern for pattern in patterns):
         return "", "patterns with spans, which only ExampleGen resolves"
@@ -80,14 +80,14 @@ def _digits() -> tuple[str, str]:
     return hashlib.sha256(images.tobytes() + target.tobytes()).hexdigest(), ""
 
 
-def notes(way: Way) -> list[str]:
+def notes(scope: Scope) -> list[str]:
     """Returns in what the code here differs from that which made the models: no alteration, for code may go on."""
     found = []
-    for number in sorted(way.models):
-        maker = way.graph.producer(number)
+    for number in sorted(scope.models):
+        maker = scope.graph.producer(number)
         if maker is not None:
             found += _module(maker.properties)
-    versions = {way.graph.runs[name].facts.get("code_version") for name in way.runs if name in way.graph.runs}
+    versions = {scope.graph.runs[name].facts.get("code_version") for name in scope.runs if name in scope.graph.runs}
     if versions - {None} and own_code_digest() not in versions:
         found.append(f"the code here is another version ({own_code_digest()}) than ran ({', '.join(map(str, versions))})")
     return list(dict.fromkeys(found))

@@ -12,11 +12,13 @@ from lineage.audit_log import Entry
 from lineage.graph import Artifact
 from lineage.questions.naming import Named
 from lineage.questions.served import PRUNED, Version
+from lineage.verify import folders
 from lineage.verify.hashing import Hashes, written_since
 from lineage.verify.report import ALTERED, DELETED, LOG, MISSING, SERVED, UNPROVEN, VERIFIED, Finding, joined
 from serving import records
 
 _BACK = "roll back to a version that is verified (`python -m serving rollback`), or push the model again"
+_PUT_BACK = "put back a copy of it, or push the model again; versions are removed with `python -m serving prune`"
 _REWRITE = "put back a copy of it; what it cannot tell any more is unproven"
 
 
@@ -51,9 +53,8 @@ def _checked(named: Named, version: Version, hashes: Hashes, releases: Releases)
     expected = _expected(named, version, hashes, releases)
     subject = f"version {version.name}" + ", live" * version.live
     if not version.there:
-        gone = "pruned, which was written down" if version.how == PRUNED else "no such directory"
-        state = DELETED if version.how == PRUNED else MISSING
-        return Finding(SERVED, subject, state, _first(expected), gone, _BACK, version.path, version.live)
+        state, got = _gone(version)
+        return Finding(SERVED, subject, state, _first(expected), got, _PUT_BACK, version.path, version.live)
     got, problem = hashes.tree(version.path)
     if not expected:
         remedy = "push the model with the pipeline: nobody wrote down what this is"
@@ -64,6 +65,14 @@ def _checked(named: Named, version: Version, hashes: Hashes, releases: Releases)
             what = problem or joined([f"digest {got[:12]}", f"written since: {', '.join(since)}" if since else ""])
             return Finding(SERVED, subject, ALTERED, f"digest {digest[:12]} ({where})", what, _BACK, version.path)
     return Finding(SERVED, subject, VERIFIED, _first(expected), got[:12], path=version.path)
+
+
+def _gone(version: Version) -> tuple[str, str]:
+    if os.path.lexists(version.path):
+        return ALTERED, folders.why_no_version(version.path)
+    if version.how == PRUNED:
+        return DELETED, "pruned, which was written down"
+    return MISSING, "no such directory, though nobody pruned it"
 
 
 def _expected(named: Named, version: Version, hashes: Hashes, releases: Releases) -> dict[str, str]:
@@ -85,26 +94,40 @@ def _pushed_at(version: Version) -> float:
     return version.pushes[0].created.timestamp() if version.pushes else float("inf")
 
 
-def releases_log(releases: Releases, pushes: Sequence[Artifact]) -> Iterator[Finding]:
-    """Yields what is to be said of the log of releases: whether it is whole, and holds what pushes say that it held.
+def releases_log(releases: Releases, pushes: Sequence[Artifact], runs: Sequence[Entry]) -> Iterator[Finding]:
+    """Yields what is to be said of the log of releases: whether it is whole, and holds what others say that it held.
 
     Args:
       releases: the log.
       pushes: PushedModel artifacts; those into other serving roots are passed over.
+      runs: the log of runs.
     """
-    anchors = {str(one.properties.get("audit_digest")): one for one in pushes if _is_here(one, releases)}
+    anchors = {
+        **{line: f"run {run}" for run, line in _held_by(runs, os.path.dirname(releases.path))},
+        **{str(one.properties.get("audit_digest")): f"push {one.id}" for one in pushes if _is_here(one, releases)},
+    }
     subject = "log of releases"
     if releases.problem:
         yield Finding(LOG, subject, ALTERED, "an unbroken chain", releases.problem, _REWRITE, releases.path)
     elif os.path.exists(releases.path):
         yield Finding(LOG, subject, VERIFIED, got=f"{len(releases.entries)} lines", path=releases.path)
     elif anchors:
-        yield Finding(LOG, subject, MISSING, "the log that ML Metadata tells of", "none", _REWRITE, releases.path)
-    for digest, push in anchors.items():
+        yield Finding(
+            LOG, subject, MISSING, "the log that ML Metadata and the log of runs tell of", "none", _REWRITE, releases.path
+        )
+    for digest, who in anchors.items():
         if digest not in releases.lines:
             got = "no such line: the log was cut off or written anew, or the digest altered"
-            expected = f"the line {digest[:12]} that push {push.id} wrote"
-            yield Finding(LOG, f"push {push.id} in the log of releases", ALTERED, expected, got, _REWRITE, releases.path)
+            expected = f"the line {digest[:12]}, the newest at the time of {who}"
+            yield Finding(LOG, f"{who} in the log of releases", ALTERED, expected, got, _REWRITE, releases.path)
+
+
+def _held_by(runs: Sequence[Entry], root: str) -> Iterator[tuple[str, str]]:
+    """Run -> the newest line of the log of releases when it began, and when it ended."""
+    for entry in runs:
+        held = entry.facts.get("releases")
+        if isinstance(held, dict) and held.get("root") == root:
+            yield str(entry.facts.get("run")), str(held.get("line"))
 
 
 def _is_here(push: Artifact, releases: Releases) -> bool:

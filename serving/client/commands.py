@@ -8,9 +8,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from errors import ConfigError, DataError
+from lineage.command_line import Parser
 from serving.client import report, sources
 from serving.client.answers import RequestError
 from serving.client.client import Client, connect
@@ -135,13 +136,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     return given
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see `{self.prog} --help`.")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m serving predict", description="Asks a model.", allow_abbrev=False)
+    parser = Parser(prog="python -m serving predict", description="Asks a model.")
     add = parser.add_argument
     add(
         "--server", required=True, metavar="ADDRESS", help="host:port (gRPC), grpc://, grpcs://, http:// or https://, or a path"

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from collections.abc import Sequence
 from contextlib import suppress
 
 import uvicorn
 
-from errors import ConfigError
 from serving.client import connect
 from serving.gateway.application import application
 from serving.gateway.health import told
-from serving.gateway.settings import Settings, parse
+from serving.gateway.settings import parse
+from serving.listening import listen
 from serving.server.rest_connection import limited
 
 _KEEP_ALIVE_SECONDS = 75
@@ -33,7 +32,7 @@ def gateway(arguments: Sequence[str]) -> int:
     settings = parse(arguments)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it would write is in the log below, once
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    listening = _listen(settings)
+    listening = listen(settings.host, settings.port, _BACKLOG)
     host, port = listening.getsockname()[:2]
     with connect(settings.server, timeout=settings.timeout, ca_file=settings.ca_file) as client:
         config = uvicorn.Config(
@@ -52,19 +51,3 @@ def gateway(arguments: Sequence[str]) -> int:
         with told(client, settings), suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])
     return 0
-
-
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((settings.host, settings.port))
-        listening.listen(_BACKLOG)
-    except OSError as error:
-        listening.close()
-        where = f"{settings.host}:{settings.port}"
-        raise ConfigError(
-            f"cannot listen on {where}: {error.strerror or error}; free the port or give another --port."
-        ) from None
-    return listening

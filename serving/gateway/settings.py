@@ -6,9 +6,9 @@ import argparse
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn, TypeAlias
+from typing import TypeAlias
 
-from errors import ConfigError
+from lineage.command_line import Parser
 from serving import addresses
 from serving.flag_types import seconds, size, within
 
@@ -80,16 +80,10 @@ def parse(arguments: Sequence[str]) -> Settings:
     return Settings(**{name: value for name, value in given.items() if value is not None})
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see `{self.prog} --help`.")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m serving gateway",
         description="A web service and a page to try by hand, before a model server.",
-        allow_abbrev=False,
         argument_default=None,
     )
     add = parser.add_argument

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
 
 from errors import ConfigError, ReleaseError
 from lineage import audit_log
+from lineage.command_line import Parser
 from serving import layout, models_config, records, servers
 from serving.releases import state, wording
 from serving.releases.change import Decide, Release, change, current, expected, lived_by
@@ -172,7 +172,7 @@ def _names(given: argparse.Namespace) -> list[str]:
     return [given.model_name]
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(Parser):
     def __init__(self, command: str, description: str) -> None:
         super().__init__(
             prog=f"python -m serving {command}",
@@ -190,9 +190,6 @@ class _Parser(argparse.ArgumentParser):
             help="gRPC of a model server, with grpcs:// before it for TLS; may be repeated",
         )
         self.add_argument("--ca_file", help="PEM file of the authorities to trust for grpcs://")
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see `{self.prog} --help`.")
 
 
 def _changing(command: str, description: str) -> _Parser:

@@ -11,9 +11,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 from errors import ConfigError
+from lineage.command_line import Parser
 from serving.layout import model_directory
 from serving.server import flag_values
 
@@ -163,16 +164,10 @@ _METAVARS: dict[Any, str] = {
 }  # of other readers: NUMBER
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}; see `{self.prog} --help`.")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m serving serve",
         description="Serves models over TensorFlow Serving's REST and gRPC.",
-        allow_abbrev=False,
         usage="%(prog)s (--model_base_path PATH | --model_config_file PATH) [--FLAG=VALUE ...]",
     )
     hints = get_type_hints(Flags, include_extras=True)

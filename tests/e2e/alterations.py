@@ -29,6 +29,7 @@ OUTPUTS = {
     "Evaluator": "evaluation",
     "DeployGate": "blessing",
     "Pusher": "pushed_model",
+    "RunReport": "report",
 }
 _MODEL = "(SELECT max(artifact_id) FROM ArtifactProperty WHERE name = 'algorithm')"
 _PUSH = "(SELECT min(artifact_id) FROM ArtifactProperty WHERE name = 'pushed_version')"
@@ -36,6 +37,10 @@ _TRAINED = f"(SELECT min(execution_id) FROM Event WHERE artifact_id = {_MODEL} A
 _RUN = "(SELECT min(c.id) FROM Context c JOIN Type t ON c.type_id = t.id WHERE t.name = 'pipeline_run')"
 _NODE = (
     "(SELECT c.id FROM Context c JOIN Type t ON c.type_id = t.id WHERE t.name = 'node' AND c.name LIKE '%.FederatedTrainer')"
+)
+_CACHE = (
+    "(SELECT c.id FROM Context c JOIN Type t ON c.type_id = t.id JOIN Association a ON a.context_id = c.id"
+    f" WHERE t.name = 'execution_cache' AND a.execution_id = {_TRAINED})"
 )
 # Removes what points to nothing, as whoever wants to leave no trace would.
 _CLEAN = "; ".join(
@@ -59,6 +64,7 @@ ALTERATIONS = {
     "artifact's type": (f"UPDATE Artifact SET type_id = type_id - 1 WHERE id = {_MODEL}", "FederatedTrainer"),
     "artifact's name": (f"UPDATE Artifact SET name = 'x' WHERE id = {_MODEL}", "Model"),
     "artifact's state": (f"UPDATE Artifact SET state = 4 WHERE id = {_MODEL}", "Model"),
+    "artifact's state, to one that no gc writes": (f"UPDATE Artifact SET state = 5 WHERE id = {_MODEL}", "Model"),
     "artifact's time": (f"UPDATE Artifact SET create_time_since_epoch = 1 WHERE id = {_MODEL}", "Model"),
     "artifact itself": (f"DELETE FROM Artifact WHERE id = {_MODEL}; {_CLEAN}", "artifact"),
     "name of a type": ("UPDATE Type SET name = 'Models' WHERE name = 'Model'", "Models"),
@@ -130,6 +136,16 @@ ALTERATIONS = {
     "execution's name": (f"UPDATE Execution SET name = 'x' WHERE id = {_TRAINED}", "FederatedTrainer"),
     "execution's time": (f"UPDATE Execution SET create_time_since_epoch = 1 WHERE id = {_TRAINED}", "FederatedTrainer"),
     "execution itself": (f"DELETE FROM Execution WHERE id = {_TRAINED}; {_CLEAN}", "FederatedTrainer"),
+    "new execution that never ended": (
+        f"INSERT INTO Execution SELECT 900, type_id, 2, NULL, NULL, 1, 1 FROM Execution WHERE id = {_TRAINED};"
+        f" INSERT INTO Event VALUES (9000, {_MODEL}, 900, 4, 1); INSERT INTO Association VALUES (9000, {_RUN}, 900)",
+        "execution 900",
+    ),
+    "new execution that nothing is filed under": (
+        f"INSERT INTO Execution SELECT 900, type_id, 3, NULL, NULL, 1, 1 FROM Execution WHERE id = {_TRAINED};"
+        f" INSERT INTO Event VALUES (9000, {_MODEL}, 900, 4, 1)",
+        "execution 900",
+    ),
     "parameter": (
         f"UPDATE ExecutionProperty SET int_value = 7 WHERE execution_id = {_TRAINED} AND name = 'seed'",
         "FederatedTrainer",
@@ -163,6 +179,15 @@ ALTERATIONS = {
         f" (SELECT id FROM Event WHERE execution_id = {_TRAINED})",
         "FederatedTrainer",
     ),
+    "kind of a step": (
+        f"UPDATE EventPath SET is_index_step = 1, step_index = 0 WHERE NOT is_index_step AND event_id IN"
+        f" (SELECT id FROM Event WHERE execution_id = {_TRAINED})",
+        "FederatedTrainer",
+    ),
+    "step of an event": (
+        f"DELETE FROM EventPath WHERE is_index_step AND event_id IN (SELECT id FROM Event WHERE execution_id = {_TRAINED})",
+        "FederatedTrainer",
+    ),
     "run's name": (f"UPDATE Context SET name = 'x' WHERE id = {_RUN}", "run "),
     "run itself": (f"DELETE FROM Context WHERE id = {_RUN}; {_CLEAN}", "run "),
     "run's number": (f"UPDATE ContextProperty SET int_value = 7 WHERE context_id = {_RUN} AND name = 'seed'", "run "),
@@ -180,6 +205,16 @@ ALTERATIONS = {
     ),
     "execution's run": (
         f"DELETE FROM Association WHERE execution_id = {_TRAINED} AND context_id = {_RUN}",
+        "FederatedTrainer",
+    ),
+    "execution's cache": (
+        f"DELETE FROM Association WHERE execution_id = {_TRAINED} AND context_id = {_CACHE}",
+        "FederatedTrainer",
+    ),
+    "name of a cache": (f"UPDATE Context SET name = 'x' WHERE id = {_CACHE}", "FederatedTrainer"),
+    "name of a node": (f"UPDATE Context SET name = 'x' WHERE id = {_NODE}", "FederatedTrainer"),
+    "execution of another run": (
+        f"UPDATE Association SET execution_id = {_TRAINED} - 1 WHERE execution_id = {_TRAINED} AND context_id = {_NODE}",
         "FederatedTrainer",
     ),
     "execution's node": (

@@ -217,7 +217,7 @@ def test_edited_column_of_ml_metadata_is_found_and_named(finished: Finished, col
     with finished.edited(sql):
         report = finished.verify()
         assert report.exit_code() == 10
-        found = [one for one in report.of("altered", "missing") if one.kind not in ("files", "statement", "decision")]
+        found = [one for one in report.failing() if one.kind not in ("files", "statement", "decision")]
         assert [one for one in found if subject in one.subject]
         assert finished.verify(everything=True).exit_code() == 10
 
@@ -233,7 +233,7 @@ def test_changed_byte_of_any_line_of_a_log_and_a_cut_off_end_are_found(finished:
     for kept in (0, len(lines) // 2, len(lines) - 1):
         with finished.kept(log):
             log.write_bytes(b"".join(lines[:kept]))
-            assert str(log) in [one.path for one in finished.verify().of("altered")], kept
+            assert str(log) in [one.path for one in finished.verify().failing()], kept
     with finished.kept(log):
         log.unlink()
         assert str(log) in [one.path for one in finished.verify().of("missing")]

@@ -138,6 +138,13 @@ def test_link_in_place_of_the_log_is_not_followed(log, tmp_path):
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_pipe_in_place_of_the_log_is_refused_and_not_waited_for(log):
+    os.mkfifo(log)
+    for act in (lambda: audit_log.append(log, "event"), lambda: audit_log.read(log), lambda: audit_log.newest(log)):
+        with pytest.raises(OSError, match="expected a regular file"):
+            act()
+
+
 KILLED = """
 import os, signal, sys
 from lineage import audit_log
@@ -268,3 +275,35 @@ def test_lines_of_a_damaged_log_that_are_still_whole_can_be_told(log):
     log.write_bytes(log.read_bytes().replace(b'"version": 2', b'"version": 9') + b'{"number": 4, "ti')
     assert audit_log.intact(log) == [first, third]
     assert audit_log.intact(log.with_name("none")) == []
+
+
+@pytest.fixture
+def three(log: Path) -> Path:
+    """A log of three lines."""
+    for number in range(3):
+        audit_log.append(log, "push", version=number)
+    return log
+
+
+@pytest.mark.parametrize("edit", [(b"}", b" }"), (b'"digest":', b'"digest" :'), (b'"number": 3', b'"number": 1, "number": 3')])
+def test_last_line_in_another_spelling_is_found(three: Path, edit: tuple[bytes, bytes]) -> None:
+    *first, last = three.read_bytes().splitlines(keepends=True)
+    before, end = last.rsplit(edit[0], 1) if edit[0] == b"}" else last.split(edit[0], 1)
+    three.write_bytes(b"".join([*first, before, edit[1], end]))
+    with pytest.raises(IntegrityError, match="line 3, was altered: expected"):
+        audit_log.read(three)
+
+
+@pytest.mark.parametrize("depth", [2_000, 200_000])
+def test_line_that_is_nested_too_deeply_is_no_entry(three: Path, depth: int) -> None:
+    three.write_bytes(three.read_bytes() + b"[" * depth + b"\n")
+    with pytest.raises(IntegrityError, match="line 4, was altered: expected an entry"):
+        audit_log.read(three)
+
+
+def test_newest_line_is_known_by_its_digest_whatever_a_killed_process_left(three: Path, tmp_path: Path) -> None:
+    newest = audit_log.digest(audit_log.read(three)[-1])
+    with three.open("ab") as torn:
+        torn.write(b'{"number": 4')
+    assert audit_log.newest(three) == newest
+    assert audit_log.newest(tmp_path / "none") == ""

@@ -102,6 +102,19 @@ def _baseline(many: Any, run: str) -> int:
     return next(graph.outputs(one.id)["model"][0].id for one in graph.of_run(run) if one.node == "Trainer")
 
 
+def test_facts_are_printed_or_written_but_not_both(reported: Reported, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"expected --json.*or --out, got both"):
+        card([*reported.arguments, "--json", "--out", str(tmp_path / "p")])
+    assert not (tmp_path / "p").exists()
+
+
+def test_other_kind_of_file_is_no_folder_to_write_into(reported: Reported, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^--out: expected a file that ends in .html, or a folder, got .*card.pdf"):
+        card([*reported.arguments, "--out", str(tmp_path / "card.pdf")])
+    assert card([*reported.arguments, "--out", str(tmp_path / "card-v1.2")]) == 0
+    assert (tmp_path / "card-v1.2" / "model_card.md").is_file()
+
+
 def test_place_that_cannot_be_written_is_one_line(reported: Reported, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"^--out: expected a place that can be written"):

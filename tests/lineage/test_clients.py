@@ -51,7 +51,7 @@ def split(store_writer: Any, tmp_path: Path) -> Split:
         _, made = store_writer.execute(
             node="FederatedSplit",
             inputs={"examples": [examples]},
-            outputs={"federated_examples": [artifact(clients.SPLIT_TYPE, str(uri), strategy=strategy)]},
+            outputs={"federated_examples": [artifact("components.FederatedExamples", str(uri), strategy=strategy)]},
             strategy=strategy,
             parameters=json.dumps(asked),
             **node,

@@ -1,6 +1,7 @@
 import hashlib
 import os
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,29 @@ def test_a_symbolic_link_is_refused(tree, target) -> None:
     (tree / "link").symlink_to(tree / target)
     with pytest.raises(ValueError, match=r"symbolic link in a digested tree: .*link"):
         tree_digest(tree)
+
+
+def test_root_that_is_a_symbolic_link_is_refused_but_not_one_above_it(tree, tmp_path) -> None:
+    (tmp_path / "link").symlink_to(tree)
+    with pytest.raises(ValueError, match=r"symbolic link in a digested tree: .*link"):
+        tree_digest(tmp_path / "link")
+    assert tree_digest(tmp_path / "link" / "a") == tree_digest(tree / "a")
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFSOCK], ids=["pipe", "socket"])
+def test_what_is_neither_file_nor_directory_is_refused_at_once_and_not_waited_for(tree, kind) -> None:
+    os.mknod(tree / "a" / "odd", 0o600 | kind)
+    with pytest.raises(ValueError, match=r"neither a regular file nor a directory .*odd"):
+        tree_digest(tree)
+    with pytest.raises(ValueError, match=r"expected a regular file, got another kind: .*odd"):
+        file_digest(tree / "a" / "odd")
+
+
+def test_file_that_is_named_by_a_link_has_the_digest_of_the_file_unless_links_are_refused(tree) -> None:
+    (tree / "link").symlink_to(tree / "two")
+    assert file_digest(tree / "link") == file_digest(tree / "two")
+    with pytest.raises(ValueError, match="expected a regular file"):
+        file_digest(tree / "link", follow=False)
 
 
 def test_no_directory_is_an_error(tmp_path) -> None:

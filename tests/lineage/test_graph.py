@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from lineage.graph import CACHED, COMPLETE, FAILED, RUNNING, Artifact, Execution, Graph, Use
+import pytest
+
+from lineage.graph import CACHED, COMPLETE, FAILED, RUNNING, Artifact, Execution, Graph, Use, whole
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -90,3 +92,13 @@ def test_runs_and_types_are_listed_oldest_first():
 def test_digest_is_empty_if_none_was_recorded():
     assert Artifact(1, "T", "/x", "live", "", {}, NOW).digest == ""
     assert Artifact(1, "T", "/x", "live", "", {"digest": "ab"}, NOW).digest == "ab"
+
+
+@pytest.mark.parametrize("said", ["abc", "11", float("nan"), float("inf"), 0, ""])
+def test_id_of_a_model_that_is_none_is_no_id(said):
+    assert Artifact(1, "PushedModel", "/1", "live", "", {"model_id": said}, NOW).model_id is None
+
+
+@pytest.mark.parametrize(("said", "expected"), [(3, 3), (3.0, 3), ("3", 3), ("x", None), (float("inf"), None), (None, None)])
+def test_property_that_should_be_a_whole_number_is_one_or_nothing(said, expected):
+    assert whole(said) == expected

@@ -9,7 +9,7 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as proto
 
 from errors import IntegrityError
-from lineage import soundness, store
+from lineage import reading, soundness, store
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def database(tmp_path):
 
 def test_what_ml_metadata_wrote_is_sound(database):
     with sqlite3.connect(database) as opened:
-        assert soundness.dangling(opened) == ""
+        assert soundness.problem(opened) == ""
 
 
 @pytest.mark.parametrize("table", ["Artifact", "Execution", "Context", "Event"])
@@ -41,3 +41,37 @@ def test_removed_row_that_others_point_to_is_one_line_that_names_it(database, ta
         opened.execute(f"DELETE FROM {table}")
     with pytest.raises(IntegrityError, match=rf"metadata\.sqlite: expected .*, got .* 1, but no {table} 1: it was altered"):
         store.connection(str(database))
+
+
+@pytest.mark.parametrize(
+    ("edit", "got"),
+    [
+        (
+            "UPDATE ArtifactProperty SET is_custom_property = 2",
+            "row 1 of ArtifactProperty without an is_custom_property of 0 or 1",
+        ),
+        ("UPDATE ExecutionProperty SET int_value = 'x'", "text in ExecutionProperty.int_value, row 1"),
+        ("UPDATE ContextProperty SET double_value = 'x'", "text in ContextProperty.double_value, row 1"),
+        ("UPDATE ArtifactProperty SET string_value = x'ff'", "blob in ArtifactProperty.string_value, row 1"),
+        ("UPDATE ArtifactProperty SET string_value = 'mlmd-struct::zz'", "no struct in ArtifactProperty.string_value, row 1"),
+        ("UPDATE EventPath SET is_index_step = 1", "row 1 of EventPath without key or index"),
+        ("UPDATE EventPath SET is_index_step = 999", "row 1 of EventPath without key or index"),
+        ("UPDATE EventPath SET step_key = NULL", "row 1 of EventPath without key or index"),
+        ("UPDATE Artifact SET state = 999", "row 1 of Artifact without a state of 0 to 6"),
+        ("UPDATE Execution SET last_known_state = -1", "row 1 of Execution without a last_known_state of 0 to 6"),
+        ("UPDATE Event SET type = 8", "row 1 of Event without a type of 0 to 7"),
+        ("UPDATE Type SET type_kind = 9 WHERE name = 'Model'", "row .* of Type without a type_kind of 0 to 2"),
+    ],
+)
+def test_value_that_ml_metadata_would_not_have_written_is_one_line_that_names_its_row(database, edit, got):
+    with sqlite3.connect(database) as opened:
+        assert opened.execute(edit).rowcount
+    with pytest.raises(IntegrityError, match=rf"metadata\.sqlite: expected what ML Metadata wrote, got {got}: it was altered"):
+        store.connection(str(database))
+
+
+def test_times_that_no_calendar_has_are_read_all_the_same(database):
+    with sqlite3.connect(database) as opened:
+        opened.execute("UPDATE Artifact SET create_time_since_epoch = 4611686018427387904")
+    with store.opened(str(database)) as there:
+        assert next(iter(reading.everything(there).artifacts.values())).created.year == 9999

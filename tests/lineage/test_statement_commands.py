@@ -158,3 +158,11 @@ def test_verifying_as_a_process_loads_neither_ml_metadata_nor_tensorflow(version
     command = [sys.executable, "-c", script, "statement", "verify", str(version), "--public-key", public]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "[]")
+
+
+def test_name_of_a_model_is_no_path_and_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    signing.make(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for given in ("digits/1700000000", "digits/1700000000.intoto.jsonl"):
+        with pytest.raises(ConfigError, match=r"got digits/1700000000.*, where nothing is; name its path"):
+            statement_commands.statement(["verify", given, "--public-key", str(tmp_path / signing.PUBLIC_FILE)])

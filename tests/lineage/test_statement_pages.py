@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from lineage import signing, statement
+from lineage import audit_log, signing, statement
 from lineage.digests import tree_digest
 from lineage.statement import Origin
 
 ROOT = Path(signing.__file__).parents[1]
 HOW_TO, REFERENCE = "docs/how-to/prove-where-a-model-came-from.md", "docs/reference/statement.md"
+LOG = "docs/reference/run-log.md"
 
 
 @pytest.fixture
@@ -57,6 +58,17 @@ def test_openssl_verifies_as_the_page_says_and_refuses_another_statement(served,
 
 def test_tree_digest_in_shell_is_the_one_that_is_signed(served, tmp_path):
     assert sh(REFERENCE, "sha256sum", tmp_path).stdout.split()[0] == tree_digest(served)
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="there is no openssl on this machine")
+def test_openssl_verifies_the_end_of_a_run_as_the_page_says_and_refuses_another(served, tmp_path):
+    key, log = signing.load_private(tmp_path / "keys" / "key.pem"), tmp_path / "audit.jsonl"
+    ended = audit_log.digest(audit_log.append(log, "run_ended", run="r", outcome="pushed"))
+    audit_log.append(log, "seal", run="r", key_id=key.key_id, line=ended, signature=signing.sign_digest(ended, key))
+    done = sh(LOG, "openssl pkeyutl", tmp_path, ROOT=str(tmp_path))
+    assert done.returncode == 0 and "Verified Successfully" in done.stdout, done.stderr
+    log.write_bytes(log.read_bytes().replace(b"pushed", b"failed"))
+    assert sh(LOG, "openssl pkeyutl", tmp_path, ROOT=str(tmp_path)).returncode != 0
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="there is no openssl on this machine")

@@ -105,7 +105,7 @@ def test_resolved_text_loads_to_an_equal_config_with_the_same_digest(tmp_path, t
 numbers = st.floats(min_value=1e-300, max_value=1e300) | st.integers(1, 10**12)
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(rate=numbers, bound=numbers, label=st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip))
 def test_any_number_and_label_survives_being_printed_and_read(rate, bound, label):
     tree = changed("split", {"strategy": "dirichlet", "clients": 3, "label": label})
@@ -250,7 +250,12 @@ def test_exponent_without_a_dot_is_a_number(tmp_path):
         ("name: a\n---\nname: b\n", ", line 2: but found another document"),
         ("name: 2024-02-31\n", ": not valid YAML: day is out of range"),
         ("name: a\x00b\n", ": not valid YAML: unacceptable character"),
-        ("name: " + "[" * 3000, ": nested too deeply; expected keys and values a few levels deep"),
+        pytest.param(
+            "name: " + "[" * 3000,
+            ": nested too deeply; expected keys and values a few levels deep",
+            id="nested",
+            marks=pytest.mark.slow,
+        ),
         (b"\x89PNG\r\n\x1a\n\xff\xfe", ": expected YAML in UTF-8, got bytes that are not text"),
     ],
 )

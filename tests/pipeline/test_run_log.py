@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import ml_metadata as mlmd
@@ -10,8 +11,8 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as proto
 
 from errors import FedtfxError, IntegrityError
-from lineage import audit_log
-from lineage.fingerprints import artifact_fingerprint, context_fingerprint, execution_fingerprint
+from lineage import audit_log, forgotten, signing
+from lineage.fingerprints import artifact_fingerprint, context_fingerprint, execution_fingerprint, filing_fingerprint
 from pipeline.run_log import RunLog
 
 Execution = proto.Execution
@@ -79,6 +80,7 @@ def test_run_is_told_from_beginning_to_end_with_the_fingerprints_of_what_it_reco
         "execution": made,
         "state": "complete",
         "fingerprint": execution_fingerprint(execution, recorded.store.get_events_by_execution_ids([made])),
+        "filed": filing_fingerprint(recorded.store.get_contexts_by_execution(made)),
         "artifacts": {str(model): artifact_fingerprint(artifact)},
     }
     [context] = recorded.store.get_contexts_by_id([run])
@@ -158,5 +160,36 @@ def test_nothing_begins_when_a_line_was_edited(recorded):
 
 def test_log_that_cannot_be_written_is_told_in_one_line(recorded):
     os.mkdir(recorded.log.path)
-    with pytest.raises(FedtfxError, match=r"audit\.jsonl: expected the log of runs, got a file that cannot be read \(Is a dir"):
+    with pytest.raises(
+        FedtfxError, match=r"audit\.jsonl: expected the log of runs, got a file that cannot be read \(expected a reg"
+    ):
         recorded.log.started({})
+
+
+def test_end_of_a_run_is_signed_by_the_key_after_the_line_that_ml_metadata_holds(recorded, tmp_path):
+    key = signing.ensure(tmp_path / "keys")
+    log = replace(recorded.log, signing_key=str(key))
+    log.started({})
+    run = recorded.begin()
+    replace(log, run="run-2").close_dead(recorded.store)
+    *_, died, (event, seal) = recorded.told
+    public = signing.load_public(tmp_path / "keys" / "public.pem")
+    [context] = recorded.store.get_contexts_by_id([run])
+    assert (died[0], event, seal["run"], seal["key_id"]) == ("run_died", "seal", "run-1", public.key_id)
+    assert seal["line"] == context.custom_properties["audit_digest"].string_value
+    assert signing.signed_digest(seal["line"], seal["signature"], public)
+    assert not signing.signed_digest("0" * 64, seal["signature"], public)
+    assert not signing.signed_digest(seal["line"], "no signature", public)
+
+
+def test_run_tells_the_newest_line_of_the_log_of_releases_and_how_many_clients_it_leaves_out(recorded, tmp_path):
+    served = tmp_path / "models"
+    served.mkdir()
+    released = audit_log.append(served / "audit.jsonl", "push", model="digits")
+    forgotten.make_key(recorded.root)
+    forgotten.add(recorded.root, "digits", "ab" * 32, "user")
+    replace(recorded.log, serving_root=str(served)).started({})
+    [(_, facts)] = recorded.told
+    assert facts["releases"] == {"root": str(served), "line": audit_log.digest(released)}
+    assert facts["forgotten"]["count"] == 1
+    assert "ab" * 32 not in str(facts)

@@ -285,6 +285,8 @@ class Trap:
 
     def guard(self, function):
         def guarded(*args, **kwargs):
+            if function.__name__ == "open" and not args[1] & (os.O_WRONLY | os.O_RDWR):
+                return function(*args, **kwargs)  # no disk is too full to be read
             self.calls += 1
             if self.calls == self.at:
                 self.act()
@@ -351,6 +353,7 @@ print(at - 1)
 """
 
 
+@pytest.mark.slow
 def test_kill_at_any_step_leaves_no_version_or_a_complete_one(tmp_path):
     source = saved_model(tmp_path / "model")
     steps = int(run_python(KILLED, source, tmp_path / "killed").communicate()[0])

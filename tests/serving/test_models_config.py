@@ -135,6 +135,16 @@ def test_links_and_directories_in_its_place_are_refused(tmp_path):
     file.mkdir()
     with pytest.raises(ConfigError, match="expected a file that can be read"):
         models_config.states(tmp_path)
+    file.rmdir()
+    os.mkfifo(file)  # would be waited for
+    with pytest.raises(ConfigError, match="expected a file that can be read"):
+        models_config.states(tmp_path)
+
+
+def test_folder_that_a_model_is_served_from_is_the_one_that_is_written_there(tmp_path):
+    models_config.put(tmp_path, "digits", Following())
+    assert models_config.base_path(tmp_path, "digits") == f"{tmp_path}/digits"
+    assert models_config.base_path(tmp_path, "cats") is None
 
 
 @given(
@@ -206,6 +216,7 @@ print(calls)
 """
 
 
+@pytest.mark.slow
 def test_kill_at_any_step_leaves_the_old_file_or_the_new_one(tmp_path):
     def put(at: int) -> subprocess.CompletedProcess:
         return subprocess.run([sys.executable, "-c", KILLED, tmp_path, str(at)], cwd=ROOT, capture_output=True, text=True)

@@ -171,6 +171,7 @@ print(at - 1)
 """
 
 
+@pytest.mark.slow
 def test_kill_at_any_step_leaves_no_version_without_its_statement_and_the_next_push_clears_up(tmp_path):
     source = saved_model(tmp_path / "model")
     command = [sys.executable, "-c", KILLED, str(source), str(tmp_path / "killed")]

@@ -10,6 +10,7 @@ from components.run_report.decision import SAID
 from components.run_report.formats import metric, number, when
 
 NOT_AVAILABLE = "not_available"
+_JUDGED = 3
 _TONES = {"failed": "bad", "passed": "good", "skipped": ""}
 
 
@@ -86,11 +87,13 @@ def purpose(facts: Mapping[str, Any]) -> Sequence[Block]:
 
 
 def decision(facts: Mapping[str, Any]) -> Sequence[Block]:
-    """Every check; overrides first."""
+    """What later runs decided about the same model, overrides, and every check."""
     found = facts["decision"]
+    again = facts["model"].get("judged_again", ())
+    blocks: list[Block] = [Text(_judged_again(again), "wait")] if again else []
     if absent := missing(found):
-        return absent
-    blocks: list[Block] = [Text(line, "wait") for line in map(_approval, found["approvals"])]
+        return [*blocks, *absent]
+    blocks += [Text(line, "wait") for line in map(_approval, found["approvals"])]
     counts = ", ".join(f"{count} {verdict}" for verdict, count in found["counts"].items() if count)
     served = found["served"]
     beside = f"version {served['version']}{', this very model' if served['same_as_model'] else ''}" if served else "nothing"
@@ -101,6 +104,16 @@ def decision(facts: Mapping[str, Any]) -> Sequence[Block]:
     held = [check for check in found["checks"] if check not in told]
     blocks.append(_checks("What was checked", told))
     return [*blocks, _checks(f"{len(held)} safeguards that held", held, folded=True)] if held else blocks
+
+
+def _judged_again(again: Sequence[Mapping[str, Any]]) -> str:
+    """The newest of them, and how many more."""
+    told = []
+    for one in again[: -_JUDGED - 1 : -1]:
+        failed = f", failed {', '.join(one['failed_checks'])}" if one["failed_checks"] else ""
+        told.append(f"{one['decision']} by run {one['run']}, {when(one['created'])}{failed}")
+    more = [f"{len(again) - _JUDGED} more"] if len(again) > _JUDGED else []
+    return f"Judged again: {'; '.join([*told, *more])}. Below is what the run of this card decided."
 
 
 def _approval(approval: Mapping[str, Any]) -> str:

@@ -13,6 +13,12 @@ export function artifactLink(one) {
   return link(artifactAddress(one), `${one.type.split(".").pop()} ${one.id}`);
 }
 
+/** A note if what was blessed was refused by a later run that judged the same model. */
+export function refusedAgain(decision, others) {
+  const last = others.at(-1);
+  return decision !== "refused" && last?.later && last.decision === "refused" ? badge("refused again by a later run", "wary") : null;
+}
+
 /** What an execution took in or put out: key, and its artifacts. */
 export function side(artifacts) {
   const keys = Object.entries(artifacts);

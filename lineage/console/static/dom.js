@@ -10,8 +10,14 @@ export function made(tag, attributes = {}, ...children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value);
   }
-  element.append(...children.flat(9).filter((child) => child !== null && child !== undefined && child !== false && child !== ""));
+  const shown = children.flat(9).filter((child) => child !== null && child !== undefined && child !== false && child !== "");
+  element.append(...shown.map((child) => (typeof child === "string" ? visible(child) : child)));
   return element;
+}
+
+/** A text whose characters that are not seen are: one that turns the way of writing could make a name read as another. */
+export function visible(text) {
+  return text.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]/g, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 export const link = (href, ...children) => made("a", { href }, ...children);

@@ -1,6 +1,7 @@
 // The lineage graph: drawn, and the same as a list for whoever does not look at pictures.
 
-import { ask, badge, facts, link, live, made, soft, table, tell } from "./dom.js";
+import { ask, badge, facts, link, live, made, soft, table, tell, visible } from "./dom.js";
+import { runAddress, runLink } from "./artifact.js";
 
 // Kind -> its name, and the shape it is drawn in. Colours are the style sheet's --kind-*.
 const KINDS = {
@@ -15,6 +16,7 @@ const KINDS = {
   execution: ["Execution", "round-rectangle"],
 };
 const STEPS = [["all", "all of it"], ["0", "nothing"], ["1", "1 step"], ["2", "2 steps"], ["3", "3 steps"], ["5", "5 steps"]];
+const LETTERS = 40;
 const SIGNS = { cached: "↺", failed: "✕", canceled: "⊘", running: "…", new: "…", deleted: "⌫" };
 
 export async function graph({ parameters, signal, go, keep }) {
@@ -23,11 +25,12 @@ export async function graph({ parameters, signal, go, keep }) {
   const title = `Lineage of ${found.title.replace(/^Run/, "run")}`;
   const focused = found.nodes.find((node) => node.focus);
   const view = new View(found, go, chosen.run || chosen.executions === "1");
-  const controls = chosen.run ? null : options(chosen, (changed) => go(`/graph?${new URLSearchParams(changed)}`));
+  const changed = (next) => go(`/graph?${new URLSearchParams(next)}`);
+  const controls = chosen.run ? ofRun(chosen, found.left_out, changed) : options(chosen, found.left_out, changed);
   const more = found.artifacts_found - found.nodes.filter((node) => node.is === "artifact").length;
   const note = more > 0 ? made("p", { class: "note" }, `${more} more artifacts are further away than can be drawn; take fewer steps to see less.`) : null;
   const back = chosen.run
-    ? link(`/runs/${encodeURIComponent(chosen.run)}`, `Run ${chosen.run}`)
+    ? link(runAddress(chosen.run), `Run ${chosen.run}`)
     : link(`/artifacts/${chosen.artifact}`, found.title);
   const content = [
     made("p", { class: "crumbs" }, back, " / Lineage graph"),
@@ -37,19 +40,38 @@ export async function graph({ parameters, signal, go, keep }) {
   return { title, content, ready: () => view.draw() };
 }
 
-function options(chosen, changed) {
-  const ways = { up: "all", down: "3", cached: "", failed: "1", others: "", executions: "", ...chosen };
-  const form = made("form", { class: "filters", "aria-label": "What the graph shows" });
+const FORM = { class: "filters", "aria-label": "What the graph shows" };
+const counted = (label, amount) => (amount ? `${label} (${amount})` : label);
+
+function box(name, label, checked, hint = null) {
+  return made("label", { class: "box", title: hint }, made("input", { type: "checkbox", name, checked }), label);
+}
+
+const REPORT = "Run reports take in everything that their run made";
+
+// What a run drew in and put out is shown whole, but for its report.
+function ofRun(chosen, left, changed) {
+  if (!left.reports && chosen.reports !== "1") return null;
+  const form = made("form", FORM, box("reports", "Run report", chosen.reports === "1", REPORT));
+  form.addEventListener("change", () => changed({ run: chosen.run, reports: form.reports.checked ? "1" : "0" }));
+  return form;
+}
+
+function options(chosen, left, changed) {
+  const ways = { up: "all", down: "3", failed: "1", ...chosen };
+  const form = made("form", FORM);
   const select = (name, label) =>
     made("label", {}, label, made("select", { name }, STEPS.map(([value, text]) => made("option", { value, selected: ways[name] === value }, text))));
-  const box = (name, label) => made("label", { class: "box" }, made("input", { type: "checkbox", name, checked: ways[name] === "1" }), label);
-  form.append(
-    select("up", "Made from"), select("down", "What came of it"), box("executions", "Executions"), box("failed", "Failed"), box("cached", "Taken from the cache"),
-    box("others", "About other models")
-  );
+  const boxes = [
+    ["executions", "Executions"], ["failed", "Failed"], ["cached", "Taken from the cache"],
+    ["again", counted("Judged again", left.again), "What other runs found and decided about the same model than the one that pushed it, or made it"],
+    ["reports", counted("Run reports", left.reports), REPORT],
+    ["others", "About other models", "Findings that only compare with this one, and what followed from them"],
+  ];
+  form.append(select("up", "Made from"), select("down", "What came of it"), ...boxes.map(([name, label, hint]) => box(name, label, ways[name] === "1", hint)));
   form.addEventListener("change", () => {
     const next = { artifact: chosen.artifact, up: form.up.value, down: form.down.value };
-    for (const name of ["executions", "failed", "cached", "others"]) next[name] = form[name].checked ? "1" : "0";
+    for (const [name] of boxes) next[name] = form[name].checked ? "1" : "0";
     changed(next);
   });
   return form;
@@ -67,9 +89,28 @@ function without(found) {
   return { nodes: found.nodes.filter((node) => !hidden.has(node.id)), edges: once };
 }
 
+// Edges that only repeat what a longer way through others tells: of Data -> Model -> Finding and Data -> Finding the second.
+function roundabout({ nodes, edges }) {
+  const beyond = new Map(nodes.map((node) => [node.id, []]));
+  for (const edge of edges) beyond.get(edge.source).push(edge.target);
+  const reached = new Map(); // node -> all that comes after it; a cycle, which no lineage has, ends where it began
+  const after = (id) => {
+    if (!reached.has(id)) {
+      const found = new Set();
+      reached.set(id, found);
+      for (const next of beyond.get(id)) {
+        found.add(next);
+        for (const one of after(next)) found.add(one);
+      }
+    }
+    return reached.get(id);
+  };
+  return new Set(edges.filter((edge) => beyond.get(edge.source).some((next) => next !== edge.target && after(next).has(edge.target))));
+}
+
 /** Where a node's own page is. */
 function page(node) {
-  if (node.is === "execution") return node.run ? `/runs/${encodeURIComponent(node.run)}` : null;
+  if (node.is === "execution") return node.run ? runAddress(node.run) : null;
   return node.kind === "model" ? `/models/${node.number}` : `/artifacts/${node.number}`;
 }
 
@@ -86,10 +127,17 @@ function described(node) {
   return words.join(", ");
 }
 
+// One line of a label: what is longer is told whole beside the drawing.
+function cut(text) {
+  const line = visible(text.replace(/\s+/g, " "));
+  return line.length > LETTERS ? `${line.slice(0, LETTERS - 1)}…` : line;
+}
+
 class View {
   constructor(found, go, executions) {
     this.found = found;
     this.drawn = executions ? found : without(found);
+    this.roundabout = roundabout(this.drawn);
     this.go = go;
     this.nodes = new Map(found.nodes.map((node) => [node.id, node]));
     this.canvas = made("div", {
@@ -107,7 +155,7 @@ class View {
       "div", { class: "tools", role: "group", "aria-label": "View of the graph" },
       button("Zoom in", "+", () => this.zoom(1.3)), button("Zoom out", "−", () => this.zoom(1 / 1.3)),
       button("Show all", "Fit", () => this.fit()),
-      soft(`${this.drawn.nodes.length} nodes, ${this.drawn.edges.length} edges`),
+      soft(`${this.drawn.nodes.length} nodes, ${this.drawn.edges.length} edges`, this.roundabout.size ? `, of which ${this.roundabout.size} that go past others are drawn when an end is chosen` : ""),
       link("#as-list", "The same as a list")
     );
   }
@@ -191,12 +239,23 @@ class View {
 
   // From the data down. Where the picture would be wide and low, its layers are set apart: edges are easier to follow then.
   layOut() {
-    const layers = (rankSep) => this.cy.layout({ name: "dagre", rankDir: "TB", nodeSep: 16, edgeSep: 10, rankSep, animate: false, fit: false }).run();
-    layers(30);
+    const told = this.cy.elements().not(".roundabout");
+    const layers = (rankSep) => told.layout({ name: "dagre", rankDir: "TB", nodeSep: 24, edgeSep: 14, rankSep, animate: false, fit: false }).run();
+    layers(44);
     const { w, h } = this.cy.elements().boundingBox();
     const room = (w * this.canvas.clientHeight) / this.canvas.clientWidth - h;
     const gaps = new Set(this.cy.nodes().map((node) => Math.round(node.position("y")))).size - 1;
-    if (gaps > 0 && room > 0) layers(30 + Math.min(70, room / gaps));
+    if (gaps > 0 && room > 0) layers(44 + Math.min(60, room / gaps));
+    told.edges().forEach((edge) => edge.toggleClass("late", this.blocked(edge, "target") && !this.blocked(edge, "source")));
+  }
+
+  // Whether the way straight down in the column of an edge's end is taken by another node.
+  blocked(edge, end) {
+    const [from, to, column] = [edge.source().position("y"), edge.target().position("y"), edge[end]().position("x")];
+    return this.cy.nodes().some((node) => {
+      const { x, y } = node.position();
+      return y > from + 1 && y < to - 1 && Math.abs(x - column) < node.width() / 2 + 4;
+    });
   }
 
   elements() {
@@ -204,7 +263,7 @@ class View {
       data: { id: node.id, label: this.label(node), width: this.width(node) },
       classes: [node.is, node.kind, `state-${node.state}`, node.live && "is-live", node.focus && "focus"].filter(Boolean).join(" "),
     }));
-    const edges = this.drawn.edges.map((edge, index) => ({ data: { id: `u${index}`, ...edge } }));
+    const edges = this.drawn.edges.map((edge, index) => ({ data: { id: `u${index}`, ...edge }, classes: this.roundabout.has(edge) ? "roundabout" : "" }));
     return [...nodes, ...edges];
   }
 
@@ -217,11 +276,11 @@ class View {
 
   label(node) {
     const sign = SIGNS[node.state] ? `${SIGNS[node.state]} ` : "";
-    if (node.is === "execution") return `${sign}${node.node}`;
-    const lines = [`${sign}${node.type} ${node.number}`];
-    if (node.live) lines.push("● live now", node.live);
-    else if (node.says) lines.push(node.says);
-    else if (this.drawn !== this.found && node.node) lines.push(node.node);
+    if (node.is === "execution") return `${sign}${cut(node.node)}`;
+    const lines = [`${sign}${cut(node.type)} ${node.number}`];
+    if (node.live) lines.push("● live now", cut(node.live));
+    else if (node.says) lines.push(cut(node.says));
+    else if (this.drawn !== this.found && node.node) lines.push(cut(node.node));
     return lines.join("\n");
   }
 
@@ -270,7 +329,8 @@ class View {
     this.chosen = id;
     this.cy.elements().removeClass("chosen near");
     node.addClass("chosen");
-    node.connectedEdges().addClass("near");
+    const edges = node.connectedEdges();
+    (move ? edges : edges.not(".roundabout")).addClass("near"); // at first sight as few as tell it all
     this.tellOf(this.nodes.get(id));
     if (move) tell(described(this.nodes.get(id)));
     const [box, view] = [node.boundingBox(), this.cy.extent()];
@@ -297,6 +357,8 @@ class View {
     if (this.cy.zoom() < 0.45) {
       this.cy.zoom(0.6);
       this.cy.center(focus.nonempty() ? focus : undefined);
+      const { y1 } = this.cy.elements().renderedBoundingBox();
+      if (y1 > 24 || focus.empty()) this.cy.panBy({ x: 0, y: 24 - y1 }); // from the data on, and no room left empty above
     }
   }
 
@@ -311,7 +373,7 @@ class View {
       ["Says", node.says],
       ["Made by", node.is === "artifact" ? node.node : ""],
       ["Type", node.is === "execution" ? node.type : ""],
-      ["Run", node.run ? link(`/runs/${encodeURIComponent(node.run)}`, node.run) : ""],
+      ["Run", node.run ? runLink(node.run) : ""],
       ["Took", node.is === "execution" && node.state === "complete" ? `${node.seconds} s` : ""],
       ["Reused", node.reused ? `${node.reused === 1 ? "once" : `${node.reused} times`}, from the cache` : ""],
     ];
@@ -357,9 +419,12 @@ function styles() {
       selector: "edge",
       style: {
         width: 1.3, "line-color": colour("edge"), "target-arrow-color": colour("edge"), "target-arrow-shape": "triangle", "arrow-scale": 0.8,
-        "curve-style": "bezier",
+        "curve-style": "round-taxi", "taxi-direction": "downward", "taxi-turn": 20, "taxi-turn-min-distance": 8,
       },
     },
+    { selector: "edge.late", style: { "taxi-turn": -20 } },
+    { selector: "edge.roundabout", style: { display: "none", "curve-style": "unbundled-bezier", "control-point-distances": 60, "line-style": "dashed" } },
+    { selector: "edge.roundabout.near", style: { display: "element" } },
     { selector: "edge.near", style: { width: 2.4, "line-color": colour("accent"), "target-arrow-color": colour("accent"), "z-index": 5 } },
     { selector: "node.chosen", style: { "overlay-color": colour("accent"), "overlay-opacity": 0.18, "overlay-padding": 6, "border-color": colour("accent") } },
   ];

@@ -1,7 +1,7 @@
 // Models and runs as lists: searched, filtered, sorted and picked in the browser, with what is chosen in the address.
 
 import { ask, badge, lasted, link, live, made, number, soft, when } from "./dom.js";
-import { runAddress, runLink } from "./artifact.js";
+import { refusedAgain, runAddress, runLink } from "./artifact.js";
 
 const PAGE = 200;
 
@@ -65,7 +65,9 @@ function modelCells(one) {
   const place = one.versions.at(-1);
   return [
     one.id === null ? one.name : [link(`/models/${one.id}`, `${one.name} · ${one.id}`), one.state === "deleted" ? [" ", badge("deleted")] : ""],
-    one.decision ? badge(one.decision, { forced: "wary", "held back": "wary" }[one.decision] ?? null) : soft("none"),
+    one.decision
+      ? made("span", { class: "badges" }, badge(one.decision, { forced: "wary", "held back": "wary" }[one.decision] ?? null), refusedAgain(one.decision, one.other_decisions))
+      : soft("none"),
     place
       ? made("span", { class: "badges" }, one.live ? live(`live: ${place.version}`) : `${place.version}${place.there ? "" : ` (${place.how})`}`, one.labels.map((label) => badge(label, "plain")),
           place.statement ? badge("signed", "plain") : "")

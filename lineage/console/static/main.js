@@ -1,6 +1,6 @@
 // Which page is shown: by the address, so that every view can be kept, sent and gone back to.
 
-import { $, ask, made, tell } from "./dom.js";
+import { $, ask, made, tell, visible } from "./dom.js";
 import { models, runs } from "./lists.js";
 import { model, run } from "./pages.js";
 import { artifact } from "./artifact.js";
@@ -12,7 +12,7 @@ const PAGES = [
   [/^\/(?:models)?$/, models],
   [/^\/runs$/, runs],
   [/^\/models\/(\d+)$/, model],
-  [/^\/runs\/(.+)$/, run],
+  [/^\/runs\/(.+)$/s, run],
   [/^\/artifacts\/(\d+)$/, artifact],
   [/^\/graph$/, graph],
   [/^\/diff$/, diff],
@@ -36,7 +36,7 @@ async function show(arrived) {
     const matched = pattern ? pathname.match(pattern).slice(1).map(decodeURIComponent) : [];
     const view = await page({ parameters: new URLSearchParams(location.search), signal, go, keep }, ...matched);
     if (signal.aborted) return;
-    document.title = `${view.title} - Lineage`;
+    document.title = visible(`${view.title} - Lineage`);
     $("main").replaceChildren(...[view.content].flat());
     view.ready?.();
   } catch (error) {

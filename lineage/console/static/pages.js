@@ -1,7 +1,7 @@
 // A run, and a model: where it came from, step by step, and everything that was recorded on the way.
 
 import { ask, badge, card, digest, facts, lasted, link, live, made, number, soft, table, tree, when } from "./dom.js";
-import { artifactLink, modelCard, pictures, runLink, side } from "./artifact.js";
+import { artifactLink, modelCard, pictures, refusedAgain, runLink, side } from "./artifact.js";
 
 export async function run({ signal }, name) {
   const found = await ask("run", { name }, signal);
@@ -56,13 +56,20 @@ export async function model({ signal }, id) {
     made("div", { class: "columns" }, card("Where it came from", story(origin)), made("div", { class: "stack" }, metrics(origin), training(origin), statement(found))),
     decision(origin),
     made("div", { class: "columns" }, environment(origin), digests(origin)),
-    modelCard(found.reports.filter((one) => one.files.includes("model_card.html")).at(-1)),
+    modelCard(cardOf(found)),
     found.reports.some((one) => pictures(one).length) ? card("Pictures", made("div", { class: "columns" }, found.reports.flatMap(pictures))) : null,
   ];
   return { title, content: content.flat().filter(Boolean) };
 }
 
-function standing({ served, decision: decided, pushes }) {
+// The card of the run that pushed it, or made it: a later run may have judged the same model otherwise.
+function cardOf({ reports, origin }) {
+  const cards = reports.filter((one) => one.files.includes("model_card.html"));
+  const own = [origin.pushed_by, origin.trained_by].map((run) => run && cards.find((one) => one.run === run.name));
+  return own.find(Boolean) ?? cards.at(-1);
+}
+
+function standing({ served, decision: decided, other_decisions: others, pushes }) {
   const found = [];
   if (served?.live) found.push(live(`live: ${served.model}/${served.version}`));
   else if (served) found.push(badge(served.in_service ? "in service" : `version ${served.how}`, served.in_service ? "good" : "plain"));
@@ -70,6 +77,7 @@ function standing({ served, decision: decided, pushes }) {
   if (served && !["as pushed", "unchecked"].includes(served.bytes)) found.push(badge(`bytes ${served.bytes}`, served.bytes === "altered" ? "bad" : "wary"));
   if (decided) found.push(badge(decided.blessed ? "blessed" : "refused"));
   if (!pushes.length) found.push(badge("never pushed", "plain"));
+  if (decided) found.push(refusedAgain(decided.blessed ? "blessed" : "refused", others));
   return found;
 }
 
@@ -129,14 +137,14 @@ function training({ training: trained, split }) {
       ["Clients", trained.clients ? `${number(trained.clients_per_round)} of ${number(trained.clients)} a round` : ""],
       ["Sampling digest", trained.sampling_digest ? digest(trained.sampling_digest) : ""], ["Seed", number(trained.seed)],
       ["Split", split ? `${split.strategy}, ${number(split.clients)} clients` : ""],
-      ["Privacy", trained.privacy ? facts(pairs(trained.privacy)) : "none recorded"],
+      ["Privacy", trained.privacy ? facts(pairs(trained.privacy)) : trained.rounds === null ? "" : "no differential privacy"],
       ["Module", trained.module ? [made("code", {}, trained.module), " ", digest(trained.module_digest)] : ""],
     ]),
     made("details", {}, made("summary", {}, "All settings and what was recorded"), facts([...pairs(trained.settings), ...pairs(trained.recorded)]))
   );
 }
 
-function decision({ decision: decided }) {
+function decision({ decision: decided, other_decisions: others }) {
   if (!decided) return null;
   const order = { failed: 0, forced: 1, skipped: 2, passed: 3 };
   const checks = [...decided.checks].sort((a, b) => (order[a.verdict] ?? 1) - (order[b.verdict] ?? 1));
@@ -149,7 +157,12 @@ function decision({ decision: decided }) {
       soft(` ${decided.file}`)),
     decided.override ? made("p", { class: "note" }, `Override (${decided.override.action}) by ${decided.override.by}: ${decided.override.reason}`) : "",
     told.length ? checked("Checks that did not just pass", told) : "",
-    passed.length ? made("details", { open: checks.length < 8 }, made("summary", {}, `${passed.length} checks passed`), checked("Checks that passed", passed)) : ""
+    passed.length ? made("details", { open: checks.length < 8 }, made("summary", {}, `${passed.length} checks passed`), checked("Checks that passed", passed)) : "",
+    others.length
+      ? made("details", {}, made("summary", {}, `Judged by ${others.length} other run${others.length === 1 ? "" : "s"}`),
+          table("Other decisions about it", ["Run", "Decision", "When", "Failed checks", "Record"],
+            others.map((one) => [runLink(one.run), one.decision ? badge(one.decision) : soft("none"), when(one.created), one.failed_checks.join(", "), link(`/artifacts/${one.id}`, String(one.id))])))
+      : ""
   );
 }
 

@@ -1,6 +1,6 @@
 // A field to name a model or a run in, with what there is to choose from.
 
-import { ask, made } from "./dom.js";
+import { ask, made, visible } from "./dom.js";
 
 /** What there is to choose from. */
 export async function choices(signal) {
@@ -14,7 +14,7 @@ export function picker(index, name, label, value, first = []) {
     ...first,
     ...index.models.filter((one) => one.id !== null).map((one) => [`id:${one.id}`, `${one.live ? "● live " : ""}${title(one)}`]),
     ...index.runs.map((one) => [`run:${one.run}`, `run ${one.run} of ${one.pipeline}`]),
-  ];
+  ].map(([key, text]) => [key, visible(text.replace(/\s+/g, " ").trim())]); // a field holds one line
   const known = new Map(options.map(([key, text]) => [text, key]));
   const texts = new Map(options);
   const id = `choices-${name}`;

@@ -1,6 +1,6 @@
 // Every digest on the way recomputed, when somebody asks for it; what came of it stays to be seen.
 
-import { ask, badge, facts, made, soft, table, tell } from "./dom.js";
+import { ask, badge, facts, lasted, made, soft, table, tell } from "./dom.js";
 import { choices, picker } from "./picker.js";
 
 const POLL = 400; // milliseconds
@@ -28,7 +28,7 @@ export async function verify({ parameters, signal, keep }) {
     const running = made("p", { class: "card" });
     while (job?.state === "running" && !signal.aborted && mine === showing) {
       if (!running.isConnected) told.replaceChildren(running);
-      running.replaceChildren(made("progress", { "aria-label": "Recomputing digests" }), soft(`Recomputing digests: ${megabytes(job.read)} read.`));
+      running.replaceChildren(made("progress", { "aria-label": "Recomputing digests" }), soft(`Recomputing digests: ${megabytes(job.read)} read, ${lasted(Math.max(0, job.now - job.started_at))} of at most ${lasted(job.limit)}.`));
       await new Promise((resolve) => setTimeout(resolve, POLL));
       job = await ask("verify", { target: job.target }, signal);
     }

@@ -107,6 +107,7 @@ def test_delta_has_a_limit_of_its_own(private, delta, verdict):
     assert private.verdict("privacy/delta") == verdict
 
 
+@pytest.mark.slow
 def test_later_trainings_on_the_same_clients_count(ledgered):
     ledgered.settings["privacy"]["max_epsilon"] = ledgered.epsilon * 1.05
     assert ledgered.verdict("privacy/epsilon") == "passed"

@@ -22,6 +22,7 @@ def write_parquet(path, names) -> None:
     pq.write_table(pa.table(columns), path / "a.parquet")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data_format", "write"), [("csv", write_csv), ("parquet", write_parquet)], ids=["csv", "parquet"])
 def test_the_order_of_columns_does_not_show_in_the_bytes(data_format, write, tmp_path, generate, records) -> None:
     found = []

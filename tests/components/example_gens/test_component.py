@@ -47,6 +47,7 @@ class Project:
         assert self.csv.stat().st_size == before.st_size
 
 
+@pytest.mark.slow
 def test_cache_follows_content_and_seed_but_not_file_times(tmp_path):
     project = Project(tmp_path)
     project.run()

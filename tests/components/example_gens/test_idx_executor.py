@@ -58,6 +58,7 @@ def test_files_read_in_several_ranges_lose_and_repeat_nothing(tmp_path, generate
     assert all(np.array_equal(pixels, PIXELS[label]) for label, pixels in _decoded(found).items())
 
 
+@pytest.mark.slow
 def test_mnist_test_images_decode_to_the_pixels_of_the_file(test_data, tmp_path, generate, rows):
     for name in ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"):
         shutil.copy(test_data / "mnist" / name, tmp_path)

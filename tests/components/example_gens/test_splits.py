@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +34,7 @@ def test_same_seed_gives_same_files_byte_for_byte_whatever_the_input_order(tmp_p
     assert _digest(one) == _digest(other)
 
 
+@pytest.mark.slow
 def test_workers_and_threads_do_not_change_the_files(tmp_path, generate):
     folder = _write(tmp_path / "data", LINES, per_file=20)
     alone = generate("csv", folder)

@@ -59,7 +59,7 @@ def table_of(index: Index, clients: int) -> tuple[list[str], np.ndarray]:
 
 
 @given(index=indices, without=st.integers(0, 3), batch=st.integers(1, 9))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_facts_are_those_of_the_whole_table_however_it_is_read(write_index, index: Index, without: int, batch: int) -> None:
     clients = len(index) + without
     with pytest.MonkeyPatch.context() as patch:

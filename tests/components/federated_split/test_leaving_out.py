@@ -67,6 +67,7 @@ def files_of(artifact: FederatedExamples) -> dict[str, bytes]:
     return {str(path.relative_to(base)): path.read_bytes() for path in base.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_split_without_a_client_is_that_of_data_that_never_had_it(records, write_examples, divide_without, forget) -> None:
     others = [record for record in records if b"bob" not in record]
     never = divide_without(write_examples(others, name="never"), "of others", holdout=0.2)

@@ -62,6 +62,7 @@ def test_strict_order_is_that_of_the_numbers_in_equal_parts(records, write_examp
     assert all(max(lower) <= min(upper) for lower, upper in pairwise(parts))
 
 
+@pytest.mark.slow
 def test_strictness_0_is_iid_and_between_the_numbers_are_less_and_less_mixed(records, write_examples, divide) -> None:
     examples = write_examples(records)
 

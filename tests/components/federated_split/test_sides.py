@@ -92,6 +92,7 @@ def test_fraction_of_held_out_clients_is_of_those_with_examples(make_example, wr
     assert found["held_out_clients"] == round(len(whole) / 2)
 
 
+@pytest.mark.slow
 def test_seed_decides_who_is_held_out_and_which_examples(records, write_examples, divide) -> None:
     given = write_examples(records)
     first, again, other = (

@@ -169,6 +169,7 @@ def test_errors_keep_their_message_and_their_class_unless_it_says_that_nothing_r
         isolation.run(make_job("lost-run", lost))
 
 
+@pytest.mark.slow
 def test_what_a_module_prints_and_runs_does_not_disturb_the_messages(make_job, uri, linear_source, capfd) -> None:
     noisy = 'import os\nprint("printed")\nos.system("echo echoed")\nassert False, "first\\nsecond"\n' + linear_source
     with pytest.raises(TrainingError, match=r"failed with AssertionError: first$"):

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +157,16 @@ def test_report_is_made_without_tfx_tensorflow_or_beam() -> None:
     root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [("/data/penguins.csv", "files: /data/penguins.csv"), ("/data/penguins", "files: *.csv in /data/penguins")],
+)
+def test_source_that_is_one_file_is_named_as_it_is(made: Any, path: str, source: str) -> None:
+    sources = made.sources()
+    maker = sources.maker("examples")
+    config = json.dumps({"splits": [{"name": "single_split", "pattern": "*.csv"}]})
+    read = replace(maker, type="x.ContentExampleGen", properties={"input_base": path, "input_config": config})
+    sources.graph.executions[maker.id] = read
+    assert facts_of.collect(sources, None, START)["data"]["source"] == source

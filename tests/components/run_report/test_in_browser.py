@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,6 @@ from tests.components.run_report.finished import Made
 
 pytestmark = pytest.mark.slow
 
-sync_api = pytest.importorskip("playwright.sync_api")
 # Contrast of text with what is behind it, as WCAG 2.1 defines it, of the elements that hold text themselves.
 CONTRAST = """() => {
   const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
@@ -39,18 +35,6 @@ CONTRAST = """() => {
   }
   return poor;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium")
-    if not chromium:
-        pytest.skip("no chromium on PATH; apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        # Chromium's sandbox does not start for root, which containers run tests as.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        with playwright.chromium.launch(executable_path=chromium, args=arguments) as opened:
-            yield opened
 
 
 @pytest.fixture(scope="module")

@@ -65,6 +65,7 @@ def test_a_server_that_ends_before_it_serves_is_a_finding() -> None:
         Server(process, "model", 1, 1).wait_until_available(60)
 
 
+@pytest.mark.slow
 def test_a_model_that_the_server_cannot_load_is_a_finding(tmp_path: Path, process: subprocess.Popen[bytes]) -> None:
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"no model")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import json
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,20 +16,8 @@ from tests.lineage.console.asking import TOKEN
 
 pytestmark = pytest.mark.slow
 
-sync_api = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import Page, expect  # noqa: E402 - where playwright is missing, the line above skips
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    chromium = shutil.which("chromium")
-    if not chromium:
-        pytest.skip("no chromium on PATH; apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        # Chromium's sandbox does not start for root, which containers run tests as.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        with playwright.chromium.launch(executable_path=chromium, args=arguments) as opened:
-            yield opened
 
 
 @pytest.fixture
@@ -277,17 +264,57 @@ def test_everything_that_can_be_used_has_a_name(page: Page, url: str, last) -> N
         assert nameless == [], path
 
 
-def test_text_from_the_store_is_never_markup(page: Page, run_console, store_writer, tmp_path: Path) -> None:
-    evil = "<img src=x onerror=alert(1)>"
-    artifact = store_writer.artifact("Model", "x", note=evil, javascript="javascript:alert(1)")
-    _, made = store_writer.execute(evil, f"run {evil} /..?#%", "Trainer", outputs={"model": [artifact]})
-    started = run_console(Places(str(tmp_path), str(tmp_path / "models"), str(tmp_path / "metadata.sqlite")))
+HOSTILE = {
+    "markup": "<img src=x onerror=alert(1)>\"'<script>alert(1)</script>",
+    "long": "long" * 100,
+    "turned": "\u202eevil\u2066 two\nlines",
+}
+
+
+@pytest.fixture(scope="module")
+def hostile(run_console, new_store, tmp_path_factory) -> tuple[str, dict[str, int]]:
+    """A console over a store whose names are nobody's friends, and the models in it."""
+    folder = tmp_path_factory.mktemp("hostile")
+    writer, models = new_store(folder / "metadata.sqlite"), {}
+    for kind, text in HOSTILE.items():
+        said = {text: text, "algorithm": text, "url": "javascript:alert(1)", "json": json.dumps({text: [text]})}
+        taken = {"examples": [writer.artifact("Examples", text, **said)]}
+        _, gave = writer.execute(text, f"run {text} /..?#%", text, outputs=taken, facts={text: text})
+        made = {"model": [writer.artifact("Model", f"javascript:{text}", **said)]}
+        models[kind] = writer.execute(text, f"run {text} /..?#%", f"Trainer{text}", gave, made)[1]["model"][0]
+    return run_console(Places(str(folder), str(folder / "models"), str(folder / "metadata.sqlite"))), models
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_text_from_the_store_is_never_markup_and_stays_in_its_place(open_page, hostile, width: int) -> None:
+    started, models = hostile
+    page = open_page(viewport={"width": width, "height": 800})
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    about = [f"{page}/{number}" for page in ("models", "artifacts") for number in models.values()]
+    graphs = [f"graph?artifact={number}&executions=1" for number in models.values()]
+    both = f"diff?a=id:{models['turned']}&b=id:{models['long']}"
+    for path in ("models", "runs", *about, *graphs, both, f"verify?target=id:{models['turned']}"):
+        page.goto(f"{started}/{path}")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        if path.startswith("graph"):
+            drawn(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        assert page.locator("main img, main script, a[href^=javascript]").count() == 0, path
+    assert asked == []
+
+
+def test_a_name_that_turns_the_way_of_writing_is_shown_as_it_is_and_leads_to_its_page(page: Page, hostile) -> None:
+    started, models = hostile
+    page.goto(f"{started}/models")
+    expect(page.locator("tbody")).to_contain_text(r"\u202eevil\u2066")
+    page.goto(f"{started}/diff?a=id:{models['turned']}&b=id:{models['long']}")
+    expect(page.locator("#differences")).to_contain_text("trained by run long")
     page.goto(f"{started}/runs")
     page.get_by_role("link", name=re.compile("run <img")).click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(f"Run run {evil} /..?#%")
-    page.goto(f"{started}/artifacts/{made['model'][0]}")
-    expect(page.locator("main")).to_contain_text(evil)
-    assert page.locator("main img").count() == 0
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Run run {HOSTILE['markup']} /..?#%")
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Run run {HOSTILE['markup']} /..?#%")
 
 
 def test_with_a_token_a_browser_signs_in_once(open_page, run_console, two_hundred_runs, tmp_path: Path) -> None:

@@ -48,6 +48,10 @@ def test_signing_in_gives_a_cookie_that_no_script_and_no_other_site_can_use(lock
 def test_a_form_of_another_site_cannot_sign_in_and_a_long_one_is_not_read(locked) -> None:
     other = locked("/login", "POST", data={"token": TOKEN}, headers={"Origin": "http://evil.example"})
     assert other.status_code == 403
+    hidden = {"Origin": "null", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert locked("/login", "POST", data={"token": TOKEN}, headers=hidden).status_code == 403
+    own = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}  # as browsers send it under `no-referrer`
+    assert locked("/login", "POST", data={"token": TOKEN}, headers=own).headers["location"] == "/"
     assert locked("/login", "POST", data={"token": "x" * 10_000}).status_code == 413
 
 

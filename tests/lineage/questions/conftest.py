@@ -165,6 +165,13 @@ class Pipelines:
         made["version"] = self.push(run, made["model"], made["blessing"])
         return made
 
+    def judged_again(self, run: str, before: Mapping[str, int], blessed: bool = False) -> None:
+        """A run whose training comes from the cache, and whose gate judges the same model anew."""
+        self.cached(run, before)
+        trained = {"federated_examples": [before["federated_examples"]]}
+        self.put(run, "FederatedTrainer", trained, {"model": before["model"]}, state=STATES.CACHED)
+        self.judge(run, before["model"], before["examples"], blessed=blessed)
+
     def remove(self, artifact: int) -> None:
         """Deletes an artifact's directory."""
         shutil.rmtree(self.writer.store.get_artifacts_by_id([artifact])[0].uri)
@@ -177,6 +184,17 @@ def two_runs(new_store: Any, tmp_path_factory: pytest.TempPathFactory) -> Pipeli
     made = Pipelines(new_store(folder / "metadata.sqlite"), folder / "places")
     made.whole("r-1", text="1")
     made.whole("r-2", text="2")
+    return made
+
+
+@pytest.fixture(scope="module")
+def again(new_store: Any, tmp_path_factory: pytest.TempPathFactory) -> Pipelines:
+    """r-1 pushed a model, r-2 refused the same, r-3 blessed it once more; to be read only."""
+    folder = tmp_path_factory.mktemp("again")
+    made = Pipelines(new_store(folder / "metadata.sqlite"), folder / "places")
+    first = made.whole("r-1")
+    made.judged_again("r-2", first)
+    made.judged_again("r-3", first, blessed=True)
     return made
 
 

@@ -57,6 +57,22 @@ def test_list_can_be_narrowed_and_is_json_for_machines(two_runs: Any, ask_of: An
     assert "the newest 1; --limit 0 shows all" in ask("list", "--limit", "1")[1]
 
 
+def test_list_of_an_unknown_pipeline_is_a_mistake_and_not_empty(two_runs: Any, ask_of: Any) -> None:
+    code, shown, complaint = ask_of(two_runs, "list", "--pipeline", "nope")
+    assert (code, shown) == (2, "") and "--pipeline: expected one of p, got 'nope'" in complaint
+    assert ask_of(two_runs, "list", "--pipeline", "p")[0] == 0
+
+
+@pytest.mark.parametrize("question", [["list"], ["show", "run:r-1"], ["impact", "id:1", "--json"]])
+def test_serving_root_that_is_not_there_is_noted(
+    two_runs: Any, question: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    gone = str(tmp_path / "gone")
+    where = ["--pipeline-root", str(two_runs.root), "--serving-root", gone, "--metadata", two_runs.places.metadata]
+    assert main([*question, *where]) == 0
+    assert f"note: no folder {gone}: nothing is known of what is served" in capsys.readouterr().err
+
+
 def test_show_tells_the_story_from_the_served_folder_to_the_source(pipelines: Any, ask: Any) -> None:
     made = pipelines.whole("r-1")
     code, shown, _ = ask("show", str(pipelines.serving / "p" / str(made["version"])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from typing import Any
@@ -29,6 +30,18 @@ def test_a_run_tells_state_decision_push_and_metric(pipelines: Any) -> None:
     assert (line.state, line.decision, line.model) == ("complete", "blessed", made["model"])
     assert (line.pushed, line.copied) == (f"p/{made['version']}", True)
     assert (line.metric, line.value, line.pipeline) == ("Accuracy", 0.9, "p")
+
+
+def test_model_keeps_its_metric_when_only_the_report_on_it_is_left(pipelines: Any) -> None:
+    made = pipelines.whole("r-1")
+    rows = [{"metric": "Accuracy", "models": {"candidate": {"value": 0.75}}}]
+    content = {"facts.json": json.dumps({"metrics": {"rows": rows, "examples": 10}})}
+    report = ("components.RunReport", content, {"model_id": made["model"]})
+    pipelines.put("r-1", "RunReport", {"federated_model": [made["model"]]}, {"report": report})
+    scores = pipelines.writer.store.get_artifacts_by_type("components.PairedScores")[0]
+    pipelines.remove(scores.id)
+    line, run = model_lines(pipelines)[0], run_lines(pipelines)["r-1"]
+    assert (line.metric, line.value) == (run.metric, run.value) == ("Accuracy", 0.75)
 
 
 def test_states_of_runs_are_told_apart(pipelines: Any) -> None:

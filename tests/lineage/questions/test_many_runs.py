@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lineage.questions import listing, origin, reaching
+from lineage.questions import impact, listing, origin
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
@@ -51,7 +51,7 @@ def test_lists_tell_every_run_and_mark_the_live_models(two_hundred_runs: Any) ->
 def test_data_reaches_the_models_of_its_run_and_of_those_that_took_it_from_the_cache(two_hundred_runs: Any) -> None:
     with two_hundred_runs.places.opened() as store:
         run = origin.of_text("run:20260101-000124.000000", store, two_hundred_runs.places)
-        found = reaching.of_text(f"id:{run.data[0].record.id}", store, two_hundred_runs.places)
+        found = impact.of_text(f"id:{run.data[0].record.id}", store, two_hundred_runs.places)
     federated = {came.model.run for came in found.models if came.model.node == "FederatedTrainer"}
     assert federated == {"20260101-000124.000000", "20260101-000126.000000"}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from lineage.questions import facts, origin
+from lineage.questions import differing, facts, origin, story
 from lineage.questions.origin import Origin
 
 STATES = mlmd.Execution.State
@@ -17,6 +17,26 @@ STATES = mlmd.Execution.State
 def show(pipelines: Any, text: str) -> Origin:
     with pipelines.places.opened() as store:
         return origin.of_text(text, store, pipelines.places)
+
+
+def test_show_and_diff_tell_that_clients_were_left_out(pipelines: Any) -> None:
+    pipelines.whole("r-1")
+    before = pipelines.data("r-2", text="2")
+    told = json.dumps({"count": 1, "digest": "11", "features": ["user"], "pipeline": "p", "root": "/r"})
+    counted = {"forgotten": 1, "num_examples_train": 80}
+    made = pipelines.put("r-2", "ExampleGen", {}, {"examples": ("Examples", {"data": "3"}, counted)}, input_base="/d")
+    split = ("components.FederatedExamples", {"partition.json": "3"}, {"clients": 3, "strategy": "by_key"})
+    examples = {"examples": [made["examples"]]}
+    made |= pipelines.put("r-2", "FederatedSplit", examples, {"federated_examples": split}, strategy="by_key", forgotten=told)
+    model = pipelines.train("r-2", made["federated_examples"])
+    pipelines.judge("r-2", model, before["examples"])
+    found = show(pipelines, f"id:{model}")
+    assert found.split is not None and (found.split.left_out, [data.left_out for data in found.data]) == (1, [1])
+    assert "\n".join(story.lines(found, 160)).count("1 forgotten client") == 2
+    with pipelines.places.opened() as store:
+        groups = differing.of_texts("p", f"id:{model}", store, pipelines.places).groups
+    assert {fact.name: fact.b for fact in groups["data"]}["split.left_out"] == 1
+    assert {fact.name: fact.b for fact in groups["parameters"]}["FederatedSplit.forgotten.count"] == 1
 
 
 def test_every_fact_from_the_served_version_to_the_source_is_told(pipelines: Any) -> None:

@@ -21,7 +21,7 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.metadata_store.pywrap.metadata_store_extension import metadata_store as calls
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from lineage.questions import listing, origin, reaching
+from lineage.questions import impact, listing, origin
 
 pytestmark = pytest.mark.slow
 SERVICE = "ml_metadata.MetadataStoreService"
@@ -120,7 +120,7 @@ def literal(value: Any) -> str:
 def answers(places: Any, name: str, data: str) -> Any:
     with places.opened() as store:
         shown = origin.of_text(name, store, places).as_json()
-        reached = reaching.of_text(data, store, places).as_json()
+        reached = impact.of_text(data, store, places).as_json()
         listed = [line.as_json() for line in listing.model_lines(store, places) + listing.run_lines(store, places)]
         return shown, reached, listed
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from typing import Any
 
-from lineage.questions import served
+from lineage.questions import commands, listing, origin, served
 from lineage.questions.served import Version
 from serving import models_config
 from serving.__main__ import main as serving_command
@@ -97,3 +98,29 @@ def test_version_is_json(pipelines: Any) -> None:
     made = pipelines.whole("r-1")
     told = json.loads(json.dumps(version(pipelines, made["version"]).as_json()))
     assert (told["version"], told["bytes"], told["live"]) == (made["version"], "as pushed", True)
+
+
+def test_folder_elsewhere_that_is_served_is_said_by_show_and_list(pipelines: Any, capsys: Any) -> None:
+    made = pipelines.whole("r-1")
+    shutil.copytree(pipelines.serving / "p", pipelines.root / "other")
+    config = pipelines.serving / "models.config"
+    config.write_text(config.read_text().replace(str(pipelines.serving / "p"), str(pipelines.root / "other")))
+    assert version(pipelines, made["version"]).elsewhere == str(pipelines.root / "other")
+    places = ["--pipeline-root", str(pipelines.root), "--serving-root", str(pipelines.serving)]
+    places += ["--metadata", pipelines.places.metadata]
+    assert commands.show(["p", *places]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"ALTERED: models.config has {pipelines.root}/other served, not this folder" in said
+    assert commands.list_(["--models", *places]) == 0
+    assert "live, ALTERED: another folder is served" in capsys.readouterr().out
+
+
+def test_finding_that_became_a_pipe_is_altered_and_not_waited_for(pipelines: Any) -> None:
+    pipelines.whole("r-1")
+    file = pipelines.decision_uri / "decision.json"
+    file.unlink()
+    os.mkfifo(file)
+    with pipelines.places.opened() as store:
+        decided = origin.of_text("p", store, pipelines.places).decision
+        assert listing.model_lines(store, pipelines.places)
+    assert decided is not None and decided.file == "altered"

@@ -9,6 +9,8 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Examples, Model, ModelBlessing
 
+from lineage.places import Places
+from lineage.retention import collecting
 from lineage.retention.command import gc
 from pipeline import execution
 from pipeline.environment import Environment
@@ -80,3 +82,23 @@ def test_what_a_kept_run_took_from_the_cache_of_an_old_one_is_still_there(run, t
     collected(tmp_path, 1)
     assert set(run("a", "run-4").values()) == {"cached"}
     assert set(run("b", "run-5").values()) == {"complete"}
+
+
+@pytest.mark.parametrize(("step", "states"), [("hidden", "cached"), ("logged", "complete"), ("marked", "complete")])
+def test_run_after_a_gc_that_was_broken_off_is_never_given_what_is_hidden(run, tmp_path, step, states) -> None:
+    run("a", "run-1")
+    environment = Environment.local(str(tmp_path / "root"), str(tmp_path / "served"))
+    where = Places(environment.root, environment.serving_root, environment.metadata_path)
+    graph = collecting.graph_of(where)
+    goes = collecting.what_goes(where.root, graph.of_type("Examples", "Model"), graph, {})
+
+    def stop(done: str) -> None:
+        if done == step:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        collecting.collect(where, goes, stop)
+    with execution.exclusive(environment):
+        again = run("a", "run-2")
+    assert {again["Data"], again["Train"]} == {states}
+    assert all(Path(one.uri).is_dir() for one in collecting.graph_of(where).artifacts.values() if one.state == "live")

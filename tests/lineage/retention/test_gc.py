@@ -13,7 +13,7 @@ from errors import BusyError, ConfigError
 from lineage import audit_log, locking
 from lineage.retention import collecting
 from lineage.retention.command import gc
-from serving import models_config
+from serving import layout, models_config, records
 from serving.models_config import Held
 
 pytestmark = pytest.mark.slow
@@ -36,7 +36,10 @@ def three(root):
 def remove_version(root, run: str) -> None:
     """As `python -m serving prune` does."""
     pushed = root.graph.artifacts[root.made[run]["pushed_model"]]
-    shutil.rmtree(pushed.properties["pushed_destination"])
+    number = int(pushed.properties["pushed_version"])
+    layout.remove(Path(root.places.serving_root, "digits"), number)
+    removed = [{"version": number, "digest": pushed.digest}]
+    records.add(root.places.serving_root, records.PRUNE, "digits", None, removed=removed)
 
 
 def test_dry_run_is_the_default_and_changes_nothing(root, capsys) -> None:
@@ -118,6 +121,27 @@ def test_serving_root_that_was_moved_still_protects(three, tmp_path) -> None:
     three.places = type(three.places)(three.places.root, str(moved), three.places.metadata)
     three.gc("--keep-runs", "0", "--apply")
     assert gone_of(three, "run-1", "run-2", "run-3") <= three.there()
+
+
+def test_version_that_is_lost_stops_nothing_else_and_is_told_of_in_one_line_until_it_is_let_go(three, capsys) -> None:
+    made = three.made["run-1"]
+    pushed = three.graph.artifacts[made["pushed_model"]]
+    folder = Path(pushed.properties["pushed_destination"])
+    shutil.rmtree(folder)
+    other = three.run("run-4")
+    three.gc("--keep-runs", "0", "--apply")
+    assert gone_of(three, "run-1") <= three.there()
+    assert other["model"] not in three.there()
+    name = f"digits/{folder.name}"
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("not found")]
+    assert f"{name}, pushed to {folder.parent}; " in line and "--serving-root" in line
+    three.gc("--keep-runs", "0", "--json")
+    told = json.loads(capsys.readouterr().out)["not_found"]
+    assert told == [{"version": name, "folder": str(folder.parent), "pushed": made["pushed_model"]}]
+    with pytest.raises(ConfigError, match=f"not found .{name}., got 'digits/1'"):
+        three.gc("--let-go", "digits/1")
+    three.gc("--keep-runs", "0", "--apply", "--let-go", name)
+    assert not gone_of(three, "run-1") & three.there()
 
 
 def test_version_under_another_number_protects_by_its_bytes(root) -> None:

@@ -97,7 +97,7 @@ def test_of_two_at_once_one_removes_and_the_other_is_told_or_finds_nothing(root)
     ended = [(*process.communicate(timeout=60), process.returncode) for process in both]
     assert 0 in [code for *_, code in ended]
     for _, errors, code in ended:
-        assert code == 0 or (errors.startswith("error: another run (process ") and errors.count("\n") == 1)
+        assert code == 0 or (errors.startswith("error: another run (") and errors.count("\n") == 1)
     told = [one for entry in audit_log.read(root.places.audit_log) for one in entry.facts["artifacts"]]
     assert len(told) == len(set(told)) == 30
     assert not directories.hidden(root.places.root)

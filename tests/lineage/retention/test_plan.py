@@ -57,7 +57,7 @@ def version(artifact: int, *, live: bool) -> Version:
     return Version("m", artifact, f"/m/{artifact}", (artifact,), (), live, (), False, True)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(graph=graphs(), data=st.data())
 def test_nothing_that_a_served_version_or_a_kept_run_depends_on_may_go(graph: Graph, data: st.DataObject) -> None:
     known = sorted(graph.artifacts)

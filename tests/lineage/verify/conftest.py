@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from components.example_gens import content
-from lineage import audit_log
+from lineage import audit_log, signing
 from lineage.digests import tree_digest
 from lineage.places import Places
 from lineage.verify import Finding, Report, checking
@@ -28,9 +28,10 @@ class Small:
         (self.data / "a.csv").write_text("x,y\n1,2\n")
         self.places = Places(str(folder), str(folder / "models"), str(writer.path))
         self.executions: dict[str, int] = {}
+        self.signing_key: str | None = None
 
     def run(self, name: str = "run-1") -> Small:
-        self.log = RunLog(str(self.folder), "small", name)
+        self.log = RunLog(str(self.folder), "small", name, self.places.serving_root, self.signing_key)
         self.log.started({"seed": 42})
         [examples] = self._examples(name)
         [model] = self._execute(name, "Trainer", {"examples": [examples]}, model=self._model(name))
@@ -48,6 +49,11 @@ class Small:
     def found(self, kind: str, **options: bool) -> list[Finding]:
         """What is not verified of one kind."""
         return [one for one in self.verify(**options).findings if one.kind == kind and one.state != "verified"]
+
+    def sealed_run(self, name: str) -> Small:
+        """A run whose end is signed with the key that verification takes by default."""
+        self.signing_key = str(signing.ensure(self.folder / ".signing"))
+        return self.run(name)
 
     def artifact(self, number: int) -> Any:
         return self.store.get_artifacts_by_id([number])[0]

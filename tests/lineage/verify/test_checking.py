@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 
 from errors import ConfigError
 from lineage import audit_log
+from lineage.questions import naming
+from lineage.verify import checking
 from pipeline.run_log import RunLog
 
 
@@ -21,14 +24,6 @@ def test_untouched_run_is_verified_but_for_the_statement_that_it_never_had(small
     assert [(one.kind, one.state) for one in report.failing()] == [("statement", "unproven")]
     assert (report.exit_code(), report.exit_code(allow_unproven=True)) == (10, 0)
     assert small.verify(everything=True).failing(allow_unproven=True) == []
-
-
-def test_symbolic_link_in_an_artifact_is_an_alteration(small: Any) -> None:
-    uri = Path(small.artifact(small.model).uri)
-    (uri / "more").symlink_to("/etc/hostname")
-    [found] = small.found("files")
-    assert (found.state, found.path) == ("altered", str(uri))
-    assert "symbolic link" in found.got
 
 
 def test_new_and_missing_files_of_an_artifact_are_alterations(small: Any) -> None:
@@ -68,10 +63,31 @@ def test_what_gc_removed_fails_only_if_a_live_model_needs_it(small: Any) -> None
     assert small.verify().exit_code(allow_unproven=True) == 10
 
 
+def test_model_that_was_named_and_that_gc_removed_is_not_verified(small: Any) -> None:
+    old = small.model
+    small.run("run-2")
+    small.collected(old)
+    with small.places.opened() as store:
+        named = [naming.resolve(f"id:{old}", store, small.places)]
+        report = checking.verify(store, small.places, named)
+    assert [(one.state, one.needed) for one in report.failing(allow_unproven=True)] == [("deleted", True)]
+
+
+def test_copy_of_a_root_is_not_vouched_for_by_the_files_of_the_original(small: Any, tmp_path: Path) -> None:
+    elsewhere = replace(small.places, root=str(tmp_path / "copy"))
+    shutil.copytree(small.folder, elsewhere.root, ignore=shutil.ignore_patterns("copy"))
+    with elsewhere.opened() as store:
+        report = checking.verify(store, elsewhere, checking.live_models(store, elsewhere))
+    found = [one for one in report.findings if one.kind == "files"]
+    assert found
+    assert {one.state for one in found} == {"unproven"}
+    assert all("outside of the pipeline root" in one.got for one in found)
+
+
 def test_artifact_that_is_elsewhere_or_has_no_digest_is_unproven(small: Any) -> None:
     small.log.started({})
     bucket = small.writer.artifact("Examples", "gs://bucket/examples", digest="ab")
-    plain = small.writer.artifact("Examples", str(small.folder))
+    plain = small.writer.artifact("Examples", str(small.data))
     number, _ = small.writer.execute("small", "run-1", "ExampleGen", {}, {"examples": [bucket, plain]})
     small.log.node(small.store, "ExampleGen", number)
     found = small.found("files")
@@ -159,17 +175,25 @@ def test_other_source_data_are_an_alteration_and_data_that_are_gone_unproven(sma
     assert [(one.state, one.got) for one in small.found("source")] == [("unproven", "nothing there any more")]
 
 
-def test_served_version_without_a_push_is_unproven(small: Any, tmp_path: Path) -> None:
-    shutil.rmtree(tmp_path / "models")
-    (tmp_path / "models" / "small" / "7").mkdir(parents=True)
-    (tmp_path / "models" / "small" / "7" / "saved_model.pb").touch()
-    [found] = small.found("served")
-    assert (found.state, found.expected) == ("unproven", "a push of it on record")
-
-
 def test_public_key_that_is_none_is_refused(small: Any, tmp_path: Path) -> None:
     from lineage.verify import verify
 
     (tmp_path / "key").write_text("hello")
     with small.places.opened() as store, pytest.raises(ConfigError, match="expected an ed25519 public key in PEM"):
         verify(store, small.places, [], public_key=str(tmp_path / "key"))
+
+
+DEEP = "[" * 200_000
+
+
+def test_json_that_is_nested_too_deeply_is_blamed_on_its_file(small: Any) -> None:
+    decision_of(small).write_text(DEEP)
+    [found] = small.found("decision")
+    assert (found.state, found.got, found.path) == ("altered", "JSON that is nested too deeply", str(decision_of(small)))
+    for log in (Path(small.places.audit_log), Path(small.places.serving_root, "audit.jsonl")):
+        before = log.read_bytes()
+        log.write_bytes(before + DEEP.encode() + b"\n")
+        assert [(one.state, one.path) for one in small.found("log") if one.subject.startswith("log of")] == [
+            ("altered", str(log))
+        ]
+        log.write_bytes(before)

@@ -38,6 +38,21 @@ def test_what_fails_is_told_in_full_and_the_rest_is_counted(
     assert out.splitlines()[-1] == "NOT VERIFIED: 1 altered, 1 unproven"  # the served version is what was pushed
 
 
+def test_each_finding_is_named_once(small: Any, typed: list[str], capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    version = next(Path(small.places.serving_root).glob("*/[0-9]*/saved_model.pb"))
+    version.write_text("other")
+    assert verify(typed) == 10
+    out = capsys.readouterr().out
+    assert "ALTERED: version " in out and "UNPROVEN: statement about " in out
+    assert not any(f"{word} of {word}" in out for word in ("statement", "execution", "run", "served", "log"))
+
+
+def test_all_and_a_model_exclude_each_other(small: Any, typed: list[str]) -> None:
+    with pytest.raises(ConfigError, match="expected a MODEL or --all, got both"):
+        verify([*typed, f"id:{small.model}", "--all"])
+
+
 def test_machines_are_told_every_finding(small: Any, typed: list[str], capsys: Any) -> None:
     assert verify([*typed, f"id:{small.model}", "--json", "--allow-unproven"]) == 0
     told = json.loads(capsys.readouterr().out)

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 
 import pytest
 
 pytestmark = pytest.mark.slow
 
-sync_api = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import Page, expect  # noqa: E402 - where playwright is missing, the line above skips
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    chromium = shutil.which("chromium")
-    if not chromium:
-        pytest.skip("no chromium on PATH; apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        # Chromium's sandbox does not start for root, which containers run tests as.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        with playwright.chromium.launch(executable_path=chromium, args=arguments) as opened:
-            yield opened
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from(["examples", "context"]), st.lists(JSON, max_size=2) | JSON))
 def test_any_json_is_either_examples_or_refused(body) -> None:
     try:

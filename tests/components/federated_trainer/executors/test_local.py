@@ -77,6 +77,7 @@ def test_dropout_is_the_same_on_any_number_of_lanes_and_differs_between_clients_
     assert bits(worked(plain, population, clients, settings)) != bits(first)
 
 
+@pytest.mark.slow
 def test_what_dropout_drops_is_drawn_anew_for_each_step_and_client(write_clients, write_module, class_source, classes) -> None:
     dropping = contract.load(write_module(class_source.replace("Dense(3)", "Dropout(0.5), tf.keras.layers.Dense(3)")))
     same = classes(1, 1) * 12

@@ -92,6 +92,7 @@ def test_a_training_that_goes_on_after_its_end_counts_in_full_again(ledger: Ledg
     assert ledger.total(DELTA).epsilon == pytest.approx(_epsilon(30))
 
 
+@pytest.mark.slow
 def test_a_killed_training_stays_counted(ledger: Ledger, path: Path) -> None:
     assert _python("ledger.reserve('a', RUN, DELTA); os.kill(os.getpid(), signal.SIGKILL)", path).wait() == -signal.SIGKILL
     assert ledger.total(DELTA).epsilon == pytest.approx(_epsilon(20))
@@ -217,6 +218,7 @@ def _python(code: str, path: Path) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", setting + code], cwd=root, env={**os.environ, "PYTHONPATH": root}, text=True)
 
 
+@pytest.mark.slow
 def test_processes_at_once_lose_no_line(ledger: Ledger, path: Path) -> None:
     code = "for i in range(10):\n    ledger.reserve(f'{NAME}{i}', RUN, 1e-5)\n    ledger.spend(f'{NAME}{i}', 0)\n"
     processes = [_python(f"NAME = {name!r}\n{code}", path) for name in "abc"]
@@ -225,6 +227,7 @@ def test_processes_at_once_lose_no_line(ledger: Ledger, path: Path) -> None:
     assert ledger.total(DELTA).epsilon == 0
 
 
+@pytest.mark.slow
 def test_processes_at_once_cannot_exceed_the_budget_together(ledger: Ledger, path: Path) -> None:
     budget = _epsilon(20, 20) * 1.001
     code = f"try:\n    ledger.reserve(NAME, RUN, DELTA, {budget!r})\nexcept TrainingError:\n    sys.exit(3)"

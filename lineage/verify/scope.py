@@ -1,4 +1,4 @@
-"""What is on the way from models back to the source data: artifacts, executions and runs, by ML Metadata and by the log."""
+"""What a verification covers: all on the way from models back to the source data, by ML Metadata and by the log of runs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from lineage import reading
-from lineage.graph import COMPLETE, Artifact, Graph
-from lineage.questions.naming import MODEL, Named
-from lineage.questions.served import PUSHED_MODEL
-from lineage.verify.told import Told
+from lineage.graph import COMPLETE, GATE_DECISION, MODEL, MODEL_BLESSING, PUSHED_MODEL, Artifact, Graph
+from lineage.questions.naming import Named
+from lineage.verify.run_log import RunLog
 
 
 @dataclass(frozen=True)
-class Way:
+class Scope:
     """What is verified.
 
     Attributes:
@@ -24,7 +23,7 @@ class Way:
       artifacts: ids, also of some that ML Metadata does not know any more.
       executions: the same of executions.
       runs: names.
-      needed: artifacts that a live version was made of, or was let through by.
+      needed: artifacts that a model was made of, or was let through by, that was named, or that is live where all is verified.
     """
 
     named: tuple[Named, ...]
@@ -42,10 +41,10 @@ class Way:
     def node(self, artifact: int) -> str:
         """Returns the node that made an artifact; empty if that is not known."""
         maker = self.graph.producer(artifact)
-        return (maker.node or maker.type.rpartition(".")[2]) if maker else ""
+        return maker.label if maker else ""
 
 
-def way(store: Any, told: Told, named: Sequence[Named], *, everything: bool = False) -> Way:
+def scope_of(store: Any, log: RunLog, named: Sequence[Named], *, everything: bool = False) -> Scope:
     """Returns the way from models back.
 
     It holds whole runs: those in which something was made that the model came from, in which it was judged, and in which it was
@@ -53,34 +52,34 @@ def way(store: Any, told: Told, named: Sequence[Named], *, everything: bool = Fa
 
     Args:
       store: ML Metadata.
-      told: the log of runs.
+      log: the log of runs.
       named: the models.
       everything: all that ML Metadata and the log know, whatever the models.
     """
     models = _models(named)
     if everything:
         graph = reading.everything(store)
-        runs = {run.name for run in reading.runs(store)} | set(told.started)
+        runs = {run.name for run in reading.runs(store)} | set(log.started)
         models |= {artifact.id for artifact in graph.of_type(MODEL)}
-        executions = set(graph.executions) | set(told.executions)
-        artifacts = set(graph.artifacts) | set(told.artifacts)
+        executions = set(graph.executions) | set(log.executions)
+        artifacts = set(graph.artifacts) | set(log.artifacts)
     else:
         graph = _back(store, models | {pushed.id for one in named if one.version for pushed in one.version.pushes})
-        runs = _runs(graph, told)
+        runs = _runs(graph, log)
         graph = reading.joined(graph, reading.of_runs(store, sorted(runs)))
         graph = reading.joined(graph, reading.makers(store, graph.artifacts))
-        runs |= _runs(graph, told)
-        executions = set(graph.executions) | told.of_run(runs)
-        artifacts = set(graph.artifacts) | told.made_by(executions)
-    live = [one for one in named if one.version and one.version.live]
-    return Way(
+        runs |= _runs(graph, log)
+        executions = set(graph.executions) | log.of_run(runs) | reading.publishers(store, graph.artifacts)
+        artifacts = set(graph.artifacts) | log.made_by(set(graph.executions) | log.of_run(runs))
+    vouched = [one for one in named if not everything or (one.version and one.version.live)]
+    return Scope(
         tuple(named),
         frozenset(models),
         graph,
         frozenset(artifacts),
         frozenset(executions),
         frozenset(runs),
-        frozenset(_needed(graph, live)),
+        frozenset(_needed(graph, vouched)),
     )
 
 
@@ -89,24 +88,22 @@ def _back(store: Any, start: set[int]) -> Graph:
     return reading.joined(reading.upstream(store, start), reading.users(store, start, "model"))
 
 
-def _runs(graph: Graph, told: Told) -> set[str]:
+def _runs(graph: Graph, log: RunLog) -> set[str]:
     """In which something was executed that was not taken from the cache, by ML Metadata or by the log."""
     found = {one.run for one in graph.executions.values() if one.state == COMPLETE}
-    logged = (told.executions.get(number) for number in graph.executions)
+    logged = (log.executions.get(number) for number in graph.executions)
     return (found | {one.run for one in logged if one is not None and one.state == COMPLETE}) - {""}
 
 
-def _needed(graph: Graph, live: Sequence[Named]) -> set[int]:
-    models = _models(live)
+def _needed(graph: Graph, vouched: Sequence[Named]) -> set[int]:
+    models = _models(vouched)
     about = {
-        artifact.id
-        for artifact in graph.of_type("components.GateDecision", "ModelBlessing", PUSHED_MODEL)
-        if models & {artifact.properties.get("model_id"), artifact.properties.get("current_model_id")}
+        artifact.id for artifact in graph.of_type(GATE_DECISION, MODEL_BLESSING, PUSHED_MODEL) if artifact.model_id in models
     }
     return graph.upstream(models) | about
 
 
 def _models(named: Sequence[Named]) -> set[int]:
     """The models by id, also by what their pushes say, for one that ML Metadata has no more."""
-    told = {int(push.properties.get("model_id", 0)) for one in named if one.version for push in one.version.pushes}
-    return ({one.model.id for one in named if one.model} | told) - {0}
+    pushed = {push.model_id or 0 for one in named if one.version for push in one.version.pushes}
+    return ({one.model.id for one in named if one.model} | pushed) - {0}

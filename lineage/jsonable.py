@@ -9,16 +9,16 @@ from datetime import datetime
 from typing import Any
 
 
-def plain(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """Returns dataclasses and mappings as dicts, tuples as lists, times as ISO 8601 in UTC, NaN and infinity as null."""
     if hasattr(value, "as_json"):
         return value.as_json()
     if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: jsonable(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
+        return {str(key): jsonable(one) for key, one in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(one) for one in value]
+        return [jsonable(one) for one in value]
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds")
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -11,20 +11,20 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from errors import ConfigError
-from lineage.questions import reaching
-from lineage.questions.reaching import Impact
+from lineage.questions import impact
+from lineage.questions.impact import Impact
 
 STATES = mlmd.Execution.State
 
 
-def impact(pipelines: Any, text: str) -> Impact:
+def impact_of(pipelines: Any, text: str) -> Impact:
     with pipelines.places.opened() as store:
-        return reaching.of_text(text, store, pipelines.places)
+        return impact.of_text(text, store, pipelines.places)
 
 
 def of_client(pipelines: Any, client: str) -> Impact:
     with pipelines.places.opened() as store:
-        return reaching.of_client(client, store, pipelines.places)
+        return impact.of_client(client, store, pipelines.places)
 
 
 def models(found: Any) -> list[int]:
@@ -42,7 +42,7 @@ def test_source_file_reaches_all_models_that_were_trained_on_it_and_tells_the_li
     first = pipelines.whole("r-1", text="1")
     second = pipelines.whole("r-2", text="2")
     for path in (pipelines.source, pipelines.source / "part-1.csv", pipelines.source.parent):
-        found = impact(pipelines, str(path))
+        found = impact_of(pipelines, str(path))
         assert models(found.models) == [first["model"], second["model"]]
         assert found.live == (f"p/{second['version']}",)
         assert {came.how for came in found.models} == {"trained on it"}
@@ -51,9 +51,9 @@ def test_source_file_reaches_all_models_that_were_trained_on_it_and_tells_the_li
 def test_file_that_the_pattern_does_not_find_was_not_read(pipelines: Any) -> None:
     pipelines.whole("r-1")
     with pytest.raises(ConfigError, match=f"nothing was read from there.*{pipelines.source}"):
-        impact(pipelines, str(pipelines.source / "notes.txt"))
+        impact_of(pipelines, str(pipelines.source / "notes.txt"))
     with pytest.raises(ConfigError):
-        impact(pipelines, f"{pipelines.source}-2")
+        impact_of(pipelines, f"{pipelines.source}-2")
 
 
 def test_artifact_is_known_by_id_folder_file_and_digest(pipelines: Any) -> None:
@@ -62,14 +62,14 @@ def test_artifact_is_known_by_id_folder_file_and_digest(pipelines: Any) -> None:
     artifact = pipelines.writer.store.get_artifacts_by_id([made["examples"]])[0]
     digest = artifact.custom_properties["digest"].string_value
     for name in (f"id:{artifact.id}", artifact.uri, f"{artifact.uri}/data", digest, digest[:8]):
-        assert models(impact(pipelines, name).models) == [made["model"]]
+        assert models(impact_of(pipelines, name).models) == [made["model"]]
 
 
 def test_warm_start_carries_on_what_a_model_was_trained_on(pipelines: Any) -> None:
     first = pipelines.whole("r-1", text="1")
     second = pipelines.whole("r-2", base=first["model"], text="2")
     third = pipelines.whole("r-3", base=second["model"], text="3")
-    found = impact(pipelines, f"id:{first['examples']}")
+    found = impact_of(pipelines, f"id:{first['examples']}")
     told = {came.model.id: came.how for came in found.models}
     assert told[first["model"]] == "trained on it"
     assert told[second["model"]] == f"warm start from id:{first['model']}"
@@ -79,15 +79,15 @@ def test_warm_start_carries_on_what_a_model_was_trained_on(pipelines: Any) -> No
         first["federated_examples"],
         *(one["model"] for one in (first, second, third)),
     )
-    assert models(impact(pipelines, f"p/{second['version']}").models) == [second["model"], third["model"]]
+    assert models(impact_of(pipelines, f"p/{second['version']}").models) == [second["model"], third["model"]]
 
 
 def test_models_that_were_only_compared_are_told_apart(pipelines: Any) -> None:
     first = pipelines.whole("r-1", text="1")
     second = pipelines.whole("r-2", served=first["model"], text="2")
-    found = impact(pipelines, f"id:{first['model']}")
+    found = impact_of(pipelines, f"id:{first['model']}")
     assert (models(found.models), models(found.compared)) == ([first["model"]], [second["model"]])
-    data = impact(pipelines, f"id:{first['examples']}")
+    data = impact_of(pipelines, f"id:{first['examples']}")
     assert (models(data.models), models(data.compared)) == ([first["model"]], [])
 
 
@@ -97,7 +97,7 @@ def test_failed_and_cached_executions_reach_nothing_new(pipelines: Any) -> None:
     model = pipelines.train("r-1", data["federated_examples"])
     pipelines.put("r-2", "FederatedTrainer", inputs, {}, state=STATES.FAILED)
     pipelines.put("r-3", "FederatedTrainer", inputs, {"model": model}, state=STATES.CACHED)
-    assert models(impact(pipelines, f"id:{data['examples']}").models) == [model]
+    assert models(impact_of(pipelines, f"id:{data['examples']}").models) == [model]
 
 
 @pytest.mark.slow
@@ -113,7 +113,7 @@ def test_more_than_a_hundred_models_are_all_found(pipelines: Any) -> None:
     for number, split in enumerate(splits):
         new = {"model": [writer.artifact("Model", f"/m/{number}")]}
         trained.append(writer.execute("p", "r-0", "FederatedTrainer", {"federated_examples": [split]}, new)[1]["model"][0])
-    assert models(impact(pipelines, f"id:{data['examples']}").models) == trained
+    assert models(impact_of(pipelines, f"id:{data['examples']}").models) == trained
 
 
 def test_client_reaches_the_models_whose_split_or_examples_hold_it(pipelines: Any) -> None:
@@ -141,14 +141,14 @@ def test_models_of_a_split_whose_index_is_gone_may_hold_a_client(pipelines: Any)
 
 def test_same_data_that_was_read_again_is_told_and_reached_by_its_digest(pipelines: Any) -> None:
     first, second = pipelines.whole("r-1", text="1"), pipelines.whole("r-2", text="1")
-    found = impact(pipelines, f"id:{first['examples']}")
+    found = impact_of(pipelines, f"id:{first['examples']}")
     assert ([one.id for one in found.same_files], models(found.models)) == ([second["examples"]], [first["model"]])
-    assert models(impact(pipelines, found.same_files[0].digest).models) == [first["model"], second["model"]]
+    assert models(impact_of(pipelines, found.same_files[0].digest).models) == [first["model"], second["model"]]
 
 
 @pytest.mark.parametrize("text", ["/nowhere", "id:9999", "nothing", "0123456789abcdef"])
 def test_what_is_not_known_is_refused_in_a_line(two_runs: Any, text: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        impact(two_runs, text)
+        impact_of(two_runs, text)
     assert "\n" not in str(refused.value)
     assert str(refused.value).startswith(f"{text}: expected")

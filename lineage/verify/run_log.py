@@ -10,25 +10,28 @@ from typing import Any
 from errors import IntegrityError
 from lineage import audit_log
 from lineage.audit_log import Entry
+from lineage.forgotten import TALLY
 from lineage.verify.report import ALTERED, LOG, MISSING, UNPROVEN, VERIFIED, Finding
 
-_ENDED = ("run_ended", "run_died")
+ENDED = ("run_ended", "run_died")
+_NOT_OF_THE_RUN = ("run", "pipeline", "releases", TALLY)
 _REWRITE = "put back a copy of it; what it cannot tell any more is unproven"
 
 
 @dataclass(frozen=True)
 class Execution:
-    """An execution as it was when it ended; `state` and `fingerprint` are empty while it had not."""
+    """An execution as it was when it ended; `state` and `fingerprint` are empty while it had not, `filed` in older logs."""
 
     node: str
     pipeline: str
     run: str
     state: str
     fingerprint: str
+    filed: str = ""
 
 
 @dataclass
-class Told:
+class RunLog:
     """The log, by what it tells of. The first word on anything counts; `contradicted` is where a later one differs."""
 
     path: str
@@ -38,6 +41,9 @@ class Told:
     artifacts: dict[int, tuple[str, int]] = field(default_factory=dict)
     """Fingerprint, and the execution that told of it first."""
     contexts: dict[str, str] = field(default_factory=dict)
+    """Of the runs that came to their end, or died."""
+    outcomes: dict[str, str] = field(default_factory=dict)
+    """The same runs; empty of one that died."""
     started: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     decisions: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     deleted: set[int] = field(default_factory=set)
@@ -55,14 +61,14 @@ class Told:
         return {number for number, (_, execution) in self.artifacts.items() if execution in wanted}
 
 
-def told(path: str) -> Told:
+def read(path: str) -> RunLog:
     """Reads the log; of a damaged one, the lines that are still entries by themselves."""
     try:
-        found = Told(path, audit_log.read(path, strict=True))
+        found = RunLog(path, audit_log.read(path, strict=True))
     except IntegrityError as error:
-        found = Told(path, audit_log.intact(path), str(error))
+        found = RunLog(path, audit_log.intact(path), str(error))
     except OSError as error:
-        return Told(path, [], f"{path}: cannot be read ({error.strerror})")
+        return RunLog(path, [], f"{path}: cannot be read ({error.strerror})")
     for entry in found.entries:
         found.lines[audit_log.digest(entry)] = entry
         try:
@@ -72,17 +78,19 @@ def told(path: str) -> Told:
     return found
 
 
-def _nothing(found: Told, facts: Mapping[str, Any]) -> None:
+def _nothing(found: RunLog, facts: Mapping[str, Any]) -> None:
     """Of an event that verification does not need."""
 
 
-def _started(found: Told, facts: Mapping[str, Any]) -> None:
-    found.started.setdefault(facts["run"], {name: value for name, value in facts.items() if name not in ("run", "pipeline")})
+def _started(found: RunLog, facts: Mapping[str, Any]) -> None:
+    found.started.setdefault(facts["run"], {name: value for name, value in facts.items() if name not in _NOT_OF_THE_RUN})
 
 
-def _node(found: Told, facts: Mapping[str, Any]) -> None:
+def _node(found: RunLog, facts: Mapping[str, Any]) -> None:
     number = int(facts["execution"])
-    ended = Execution(facts["node"], facts["pipeline"], facts["run"], facts["state"], facts["fingerprint"])
+    ended = Execution(
+        facts["node"], facts["pipeline"], facts["run"], facts["state"], facts["fingerprint"], facts.get("filed", "")
+    )
     _ended(found, number, ended)
     for artifact, fingerprint in facts["artifacts"].items():
         first, _ = found.artifacts.setdefault(int(artifact), (fingerprint, number))
@@ -90,14 +98,14 @@ def _node(found: Told, facts: Mapping[str, Any]) -> None:
             found.contradicted.append(f"artifact {artifact} in run {facts['run']}")
 
 
-def _canceled(found: Told, facts: Mapping[str, Any]) -> None:
+def _canceled(found: RunLog, facts: Mapping[str, Any]) -> None:
     for number, fingerprint in facts["executions"].items():
         before = found.executions.get(int(number))
         node = before.node if before else ""
         _ended(found, int(number), Execution(node, facts["pipeline"], facts["run"], "canceled", fingerprint), again=True)
 
 
-def _ended(found: Told, number: int, execution: Execution, *, again: bool = False) -> None:
+def _ended(found: RunLog, number: int, execution: Execution, *, again: bool = False) -> None:
     """An execution ends once; that it is marked as canceled is written down before it is done, so perhaps twice."""
     before = found.executions.get(number)
     if before is None or not before.fingerprint or (again and before.state == "canceled"):
@@ -106,15 +114,16 @@ def _ended(found: Told, number: int, execution: Execution, *, again: bool = Fals
         found.contradicted.append(f"execution {number} in run {execution.run}")
 
 
-def _closed(found: Told, facts: Mapping[str, Any]) -> None:
+def _closed(found: RunLog, facts: Mapping[str, Any]) -> None:
     found.contexts.setdefault(facts["run"], facts["context"])
+    found.outcomes.setdefault(facts["run"], facts.get("outcome", ""))
 
 
-def _decided(found: Told, facts: Mapping[str, Any]) -> None:
+def _decided(found: RunLog, facts: Mapping[str, Any]) -> None:
     found.decisions.setdefault(str(facts["decision_digest"]), []).append(facts)
 
 
-def _collected(found: Told, facts: Mapping[str, Any]) -> None:
+def _collected(found: RunLog, facts: Mapping[str, Any]) -> None:
     found.deleted.update(map(int, facts["artifacts"]))
 
 
@@ -129,7 +138,7 @@ _READERS = {
 }
 
 
-def check(found: Told, anchors: Mapping[str, str]) -> list[Finding]:
+def check(found: RunLog, anchors: Mapping[str, str]) -> list[Finding]:
     """Returns what is to be said of the log itself.
 
     Args:
@@ -139,7 +148,7 @@ def check(found: Told, anchors: Mapping[str, str]) -> list[Finding]:
     return [_chain(found, anchors), *_contradictions(found), *_cut_off(found, anchors)]
 
 
-def _chain(found: Told, anchors: Mapping[str, str]) -> Finding:
+def _chain(found: RunLog, anchors: Mapping[str, str]) -> Finding:
     subject = "log of runs"
     if found.problem:
         return Finding(LOG, subject, ALTERED, "an unbroken chain", found.problem, _REWRITE, found.path)
@@ -151,7 +160,7 @@ def _chain(found: Told, anchors: Mapping[str, str]) -> Finding:
     return Finding(LOG, subject, UNPROVEN, "a log", "none", remedy, found.path)
 
 
-def _contradictions(found: Told) -> list[Finding]:
+def _contradictions(found: RunLog) -> list[Finding]:
     if not found.contradicted:
         return []
     what = ", ".join(found.contradicted[:3]) + ", ..." * (len(found.contradicted) > 3)
@@ -159,7 +168,7 @@ def _contradictions(found: Told) -> list[Finding]:
     return [Finding(LOG, "log of runs", ALTERED, "the same fingerprint in every run", f"another of {what}", remedy, found.path)]
 
 
-def _cut_off(found: Told, anchors: Mapping[str, str]) -> list[Finding]:
+def _cut_off(found: RunLog, anchors: Mapping[str, str]) -> list[Finding]:
     findings = []
     for run, digest in anchors.items():
         if problem := _anchor_problem(found, run, digest):
@@ -171,12 +180,12 @@ def _cut_off(found: Told, anchors: Mapping[str, str]) -> list[Finding]:
     return findings
 
 
-def _anchor_problem(found: Told, run: str, digest: str) -> tuple[str, str] | None:
+def _anchor_problem(found: RunLog, run: str, digest: str) -> tuple[str, str] | None:
     if not digest:
         return (UNPROVEN, "none in ML Metadata") if run in found.contexts else None
     entry = found.lines.get(digest)
     if entry is None:
         return ALTERED, "no such line: the log was cut off or written anew, or the digest altered"
-    if entry.event not in _ENDED or entry.facts.get("run") != run:
+    if entry.event not in ENDED or entry.facts.get("run") != run:
         return ALTERED, "a line of something else"
     return None

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
 
 from lineage.console import drawing, files
-from lineage.console.drawing import Wish, kind_of, says, short
+from lineage.console.drawing import Wish, kind_of, says
 from lineage.console.snapshot import Snapshot
-from lineage.graph import CACHED, Artifact, Execution
+from lineage.graph import CACHED, MODEL, Artifact, Execution
+from lineage.jsonable import jsonable
 from lineage.questions.facts import is_there
-from lineage.questions.plain import plain
 
 _MOST_USES = 200
 
@@ -22,12 +22,14 @@ def run(snapshot: Snapshot, asked: Mapping[str, str]) -> dict[str, Any]:
     graph, name = snapshot.graph, asked.get("name", "")
     found = graph.runs.get(name)
     if found is None:
-        raise HTTPException(404, f"expected a run that ML Metadata knows, got {name!r}")
+        raise HTTPException(404, f"expected a run that ML Metadata knows, got {name[:80]!r}")
     executions = graph.of_run(name)
     return {
-        **plain(found),
+        **jsonable(found),
         "executions": [_execution(snapshot, one, sides=True) for one in executions],
-        "reports": [with_files(one) for one in _put_out(snapshot, executions) if files.of(one)],
+        "reports": [
+            with_files(snapshot, one) for one in {one.id: one for one in graph.outputs_of_run(name)}.values() if files.of(one)
+        ],
     }
 
 
@@ -42,8 +44,8 @@ def artifact(snapshot: Snapshot, asked: Mapping[str, str]) -> dict[str, Any]:
         "uri": one.uri,
         "there": is_there(one.uri),
         "digest": one.digest,
-        "created": plain(one.created),
-        "properties": plain(dict(sorted(one.properties.items()))),
+        "created": jsonable(one.created),
+        "properties": jsonable(dict(sorted(one.properties.items()))),
         "files": files.of(one),
         "maker": _execution(snapshot, maker, sides=True) if maker else None,
         "cached": [_execution(snapshot, execution) for execution in cached[:_MOST_USES]],
@@ -58,8 +60,9 @@ def graph(snapshot: Snapshot, asked: Mapping[str, str]) -> dict[str, Any]:
     known = snapshot.graph
     if asked.get("run"):
         if asked["run"] not in known.runs:
-            raise HTTPException(404, f"expected a run that ML Metadata knows, got {asked['run']!r}")
-        return {"title": f"Run {asked['run']}", **drawing.of_run(known, asked["run"], snapshot.live)}
+            raise HTTPException(404, f"expected a run that ML Metadata knows, got {asked['run'][:80]!r}")
+        found = drawing.of_run(known, asked["run"], snapshot.live, reports=asked.get("reports") == "1")
+        return {"title": f"Run {asked['run']}", **found}
     one = snapshot_artifact(snapshot, {"id": asked.get("artifact", "")})
     wish = Wish(
         up=_steps(asked, "up"),
@@ -67,8 +70,26 @@ def graph(snapshot: Snapshot, asked: Mapping[str, str]) -> dict[str, Any]:
         cached=asked.get("cached") == "1",
         failed=asked.get("failed", "1") == "1",
         others=asked.get("others") == "1",
+        again=asked.get("again") == "1",
+        reports=asked.get("reports") == "1",
     )
-    return {"title": f"{short(one.type)} {one.id}", **drawing.around(known, [one.id], wish, snapshot.live)}
+    return {"title": f"{one.short_type} {one.id}", **drawing.around(known, [one.id], wish, snapshot.live)}
+
+
+def has_run(snapshot: Snapshot, asked: Mapping[str, str]) -> bool:
+    """Whether ML Metadata knows a run (`name`)."""
+    return asked["name"] in snapshot.graph.runs
+
+
+def has_artifact(snapshot: Snapshot, asked: Mapping[str, str]) -> bool:
+    """Whether ML Metadata knows an artifact (`id`)."""
+    return _known(snapshot, asked["id"]) is not None
+
+
+def has_model(snapshot: Snapshot, asked: Mapping[str, str]) -> bool:
+    """Whether ML Metadata knows an artifact (`id`) that is a model, or tells of one."""
+    found = _known(snapshot, asked["id"])
+    return found is not None and (found.type == MODEL or snapshot.graph.model_of(found.id) is not None)
 
 
 def snapshot_artifact(snapshot: Snapshot, asked: Mapping[str, str]) -> Artifact:
@@ -78,10 +99,19 @@ def snapshot_artifact(snapshot: Snapshot, asked: Mapping[str, str]) -> Artifact:
       HTTPException: 404, there is none.
     """
     number = asked.get("id", "")
-    found = snapshot.graph.artifacts.get(int(number)) if number.isascii() and number.isdecimal() and len(number) < 19 else None
+    found = _known(snapshot, number)
     if found is None:
         raise HTTPException(404, f"expected the id of an artifact that ML Metadata knows, got {number[:40]!r}")
     return found
+
+
+def _known(snapshot: Snapshot, number: str) -> Artifact | None:
+    written = number.isascii() and number.isdecimal() and len(number) < 19
+    return snapshot.graph.artifacts.get(int(number)) if written else None
+
+
+def _once(artifacts: Iterable[Artifact]) -> Iterable[Artifact]:
+    return {one.id: one for one in artifacts}.values()
 
 
 def _steps(asked: Mapping[str, str], name: str) -> int | None:
@@ -93,15 +123,10 @@ def _steps(asked: Mapping[str, str], name: str) -> int | None:
     return int(given)
 
 
-def _put_out(snapshot: Snapshot, executions: list[Execution]) -> list[Artifact]:
-    found = [one for execution in executions for side in snapshot.graph.outputs(execution.id).values() for one in side]
-    return list({one.id: one for one in found}.values())
-
-
 def _artifact(snapshot: Snapshot, one: Artifact) -> dict[str, Any]:
     return {
         "id": one.id,
-        "type": short(one.type),
+        "type": one.short_type,
         "kind": kind_of(one),
         "state": one.state,
         "says": says(one),
@@ -109,26 +134,27 @@ def _artifact(snapshot: Snapshot, one: Artifact) -> dict[str, Any]:
     }
 
 
-def with_files(one: Artifact) -> dict[str, Any]:
-    """Returns an artifact with the names of what a browser may have of it."""
-    return {"id": one.id, "type": short(one.type), "files": files.of(one)}
+def with_files(snapshot: Snapshot, one: Artifact) -> dict[str, Any]:
+    """Returns an artifact with the names of what a browser may have of it, and the run that made it."""
+    maker = snapshot.graph.producer(one.id)
+    return {"id": one.id, "type": one.short_type, "run": maker.run if maker else "", "files": files.of(one)}
 
 
 def _execution(snapshot: Snapshot, one: Execution, *, sides: bool = False) -> dict[str, Any]:
     found = {
         "id": one.id,
         "type": one.type,
-        "node": one.node or short(one.type),
+        "node": one.label,
         "pipeline": one.pipeline,
         "run": one.run,
         "state": one.state,
-        "created": plain(one.created),
-        "seconds": round((one.updated - one.created).total_seconds(), 1),
+        "created": jsonable(one.created),
+        "seconds": round(one.seconds, 1),
     }
     if sides:
         found["inputs"] = _side(snapshot, snapshot.graph.inputs(one.id))
         found["outputs"] = _side(snapshot, snapshot.graph.outputs(one.id))
-        found["properties"] = plain(dict(sorted(one.properties.items())))
+        found["properties"] = jsonable(dict(sorted(one.properties.items())))
     return found
 
 

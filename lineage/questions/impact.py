@@ -12,16 +12,13 @@ from typing import Any
 
 from errors import ConfigError
 from lineage import reading
-from lineage.graph import COMPLETE, Artifact, Graph
+from lineage.graph import COMPLETE, EXAMPLES, FEDERATED_EXAMPLES, MODEL, PUSHED_MODEL, Artifact, Graph
 from lineage.places import Places
-from lineage.questions import judging, naming, served
+from lineage.questions import judging, naming
 from lineage.questions.facts import Facts, Thing, local, thing
 from lineage.questions.listing import Known, ModelLine, versions_of
 from lineage.questions.making import parsed
-from lineage.questions.naming import MODEL
 
-EXAMPLES = "Examples"
-_SPLIT = "components.FederatedExamples"
 _TRAINED, _WARM, _ITSELF, _COMPARED = "trained on it", "warm start from id:{}", "this model itself", "measured with it only"
 _TWINS = 20
 """Digests that are looked for elsewhere, at most: one call each."""
@@ -110,7 +107,8 @@ def of_client(client: str, store: Any, places: Places, pipeline: str | None = No
     # From the examples on, which hold the client surely, but not through a split that was made without it.
     ways = _ways(graph, held, barred=holding.clear)
     possible = {number: way for number, way in _ways(graph, doubtful, holding.clear).items() if number not in ways}
-    return _impact("a client", [one for one in held if one.type == _SPLIT], graph, ways, possible, {}, store, places)
+    splits = [one for one in held if one.type == FEDERATED_EXAMPLES]
+    return _impact("a client", splits, graph, ways, possible, {}, store, places)
 
 
 def _with_examples(graph: Graph, splits: Iterable[int]) -> list[Artifact]:
@@ -193,7 +191,7 @@ def _matches(pattern: str, below: str) -> bool:
 
 def _models_of(store: Any, start: Sequence[Artifact]) -> list[Artifact]:
     """A PushedModel stands for its Model."""
-    found = [naming.told_of(store, one) or one if one.type == served.PUSHED_MODEL else one for one in start]
+    found = [naming.model_of(store, one) or one if one.type == PUSHED_MODEL else one for one in start]
     return list({one.id: one for one in found}.values())
 
 
@@ -274,7 +272,7 @@ def _twins(store: Any, start: Sequence[Artifact]) -> tuple[Thing, ...]:
     """The same data that was read again, or divided again, is another artifact."""
     known, digests = {one.id for one in start}, {one.digest for one in start if _DIGEST.fullmatch(one.digest)}
     found = [one for digest in sorted(digests)[:_TWINS] for one in reading.with_digest(store, digest)]
-    return tuple(thing(one, None) for one in found if one.id not in known and one.type != served.PUSHED_MODEL)
+    return tuple(thing(one, None) for one in found if one.id not in known and one.type != PUSHED_MODEL)
 
 
 def _how(graph: Graph, way: Sequence[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -12,6 +13,7 @@ import pytest
 from errors import FedtfxError
 from lineage import reading
 from lineage.console import drawing
+from lineage.console.aside import Aside
 from lineage.console.drawing import Wish
 from lineage.console.settings import Settings
 from lineage.console.verifying import Verifier
@@ -91,6 +93,61 @@ def test_a_graph_of_too_many_keeps_the_nearest_and_says_how_many_there_are(store
     assert nodes(found, focus=True)
 
 
+def judged(store_writer, run: str, model: int, split: int, blessed: int) -> dict[str, int]:
+    """Writes what a run decides about a model that it may have from the cache, its push and its report."""
+    write = store_writer
+    about = {"model_id": model}
+    decision = write.artifact("components.GateDecision", f"{run}/decision", blessed=blessed, **about)
+    _, decided = write.execute("p", run, "DeployGate", {"model": [model]}, {"decision": [decision]})
+    push = write.artifact("PushedModel", f"{run}/pushed", pushed=blessed, **about)
+    taken = {"model": [model], "decision": decided["decision"]}
+    _, pushed = write.execute("p", run, "Pusher", taken, {"pushed_model": [push]})
+    report = write.artifact("components.RunReport", f"{run}/report", **about)
+    _, told = write.execute("p", run, "RunReport", taken | {"examples": [split]}, {"report": [report]})
+    return {"decision": decided["decision"][0], "push": pushed["pushed_model"][0], "report": told["report"][0]}
+
+
+def test_a_model_is_drawn_with_the_word_of_the_run_that_pushed_it_and_the_rest_when_asked_for(store_writer) -> None:
+    _, made = store_writer.execute("p", "1", "Split", outputs={"examples": [store_writer.artifact("Examples", "x")]})
+    split = made["examples"][0]
+    _, made = store_writer.execute(
+        "p", "1", "FederatedTrainer", {"examples": [split]}, {"model": [store_writer.artifact("Model", "m")]}
+    )
+    model = made["model"][0]
+    refused, pushed, later = (
+        judged(store_writer, run, model, split, blessed) for run, blessed in (("1", 0), ("2", 1), ("3", 0))
+    )
+    graph = reading.everything(store_writer.store)
+
+    def seen(focus: int, **wished: bool) -> set[int]:
+        found = drawing.around(graph, [focus], Wish(**wished), {})
+        return {node["number"] for node in nodes(found, **{"is": "artifact"})}
+
+    assert seen(model) == {split, model, pushed["decision"], pushed["push"]}
+    assert seen(split) == seen(model)
+    assert seen(model, again=True) >= {refused["decision"], refused["push"], later["decision"], pushed["push"]}
+    assert seen(model, reports=True) == seen(model) | {pushed["report"]}
+    assert later["report"] in seen(model, again=True, reports=True)
+    assert later["push"] in seen(later["decision"]) and pushed["push"] not in seen(later["decision"])
+    assert drawing.around(graph, [model], Wish(), {})["left_out"] == {"again": 4, "reports": 1}
+    assert pushed["report"] not in {node["number"] for node in nodes(drawing.of_run(graph, "2", {}), **{"is": "artifact"})}
+
+
+@pytest.mark.parametrize(
+    "path", ["/models/999999", "/models/1", "/models/x", "/artifacts/0", "/runs/none", "/nowhere", "/runs/a/b"]
+)
+def test_a_page_about_what_is_not_there_is_a_page_that_is_not_found(ask, path: str) -> None:
+    answer = ask(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+
+
+def test_a_page_about_what_is_there_is_found_whatever_it_is_called(store_writer, tmp_path: Path) -> None:
+    store_writer.execute("p", "a/../b?#", "Gen", outputs={"model": [store_writer.artifact("Model", "x")]})
+    ask = asking(Settings(Places(str(tmp_path), str(tmp_path / "models"), str(tmp_path / "metadata.sqlite"))))
+    for path in ("/models/1", "/artifacts/1", "/runs/a%2F..%2Fb%3F%23"):
+        assert ask(path).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("path", "parameters", "status", "why"),
     [
@@ -149,6 +206,50 @@ def test_only_one_verification_goes_on_at_a_time() -> None:
     with pytest.raises(FedtfxError, match="a is being verified now"):
         verifier.start("b")
     go_on.set()
+
+
+def test_a_verification_that_takes_too_long_is_given_up_and_the_next_may_begin() -> None:
+    go_on = threading.Event()
+
+    def check(target: str, progress) -> dict:
+        if target == "hangs":
+            go_on.wait(10)
+        return {"verified": True}
+
+    verifier = Verifier(check, seconds=0.05)
+    assert verifier.start("hangs")["limit"] == 0.05
+    until = time.monotonic() + 10
+    while verifier.known("hangs")["state"] == "running":
+        assert time.monotonic() < until
+    assert "expected to be done within 0.05 s" in verifier.known("hangs")["why"]
+    assert verifier.start("other")["state"] in ("running", "done")
+    go_on.set()
+
+
+def test_verifications_that_still_hang_after_they_were_given_up_are_not_piled_up() -> None:
+    go_on = threading.Event()
+    verifier = Verifier(lambda target, progress: {"waited": go_on.wait(10)}, seconds=-1)
+    for target in "abc":
+        verifier.start(target)
+    with pytest.raises(FedtfxError, match="3 verifications that took too long still wait for a file"):
+        verifier.start("d")
+    go_on.set()
+
+
+def test_a_question_that_hangs_is_given_up_and_takes_one_place_only() -> None:
+    go_on, aside = threading.Event(), Aside(2, 0.2)
+
+    async def ask() -> int:
+        with pytest.raises(FedtfxError, match=r"expected an answer within 0\.2 s"):
+            await aside.ask(lambda: go_on.wait(10))
+        return await aside.ask(lambda: 5)
+
+    try:
+        assert asyncio.run(ask()) == 5
+        with pytest.raises(KeyError):
+            asyncio.run(aside.ask(lambda: {}["x"]))
+    finally:
+        go_on.set()
 
 
 def test_a_run_that_is_added_is_seen_without_a_restart(store_writer, tmp_path: Path) -> None:
