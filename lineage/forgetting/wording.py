@@ -96,7 +96,7 @@ def _to_do(found: Report) -> list[str]:
     else:
         lines.append("  none of them is in service")
     if any(one.served for one in found.models):
-        lines.append("  then `python -m serving prune` removes the old versions")
+        lines.append("  then `python -m serving prune --keep 1 --server HOST:PORT` (or --no_wait) removes the old versions")
     lines.append("  then `python -m lineage gc --keep-runs 1 --apply` removes the old examples, splits and models")
     return lines
 

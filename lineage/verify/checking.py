@@ -53,6 +53,7 @@ def verify(
         *left_out.lists(places.root, log),
         *versions.versions(hashes, releases, named),
         *folders.folders(places.serving_root, named, everything=everything),
+        *(versions.elsewhere(releases, named, served.pushes(store)) if everything else ()),
         *statements.signed(hashes, log, wanted, key),
         *decisions.decisions(hashes, log, wanted),
         *files.files(hashes, log, wanted, places.root),

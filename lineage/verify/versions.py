@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -47,6 +48,18 @@ def versions(hashes: Hashes, releases: Releases, named: Sequence[Named]) -> Iter
     for one in named:
         if one.version is not None:
             yield _checked(one, one.version, hashes, releases)
+
+
+def elsewhere(releases: Releases, named: Sequence[Named], pushes: Sequence[Artifact]) -> Iterator[Finding]:
+    """Yields a finding per other serving root that was pushed to: a wrong option must not pass for nothing to verify."""
+    here = os.path.dirname(releases.path)
+    seen = {push.id for one in named if one.version for push in one.version.pushes}
+    folders_of = {push.id: Path(str(push.properties.get("pushed_destination", ""))) for push in pushes if push.id not in seen}
+    roots = Counter(str(folder.parents[1]) for folder in folders_of.values() if len(folder.parents) > 1)
+    for root, amount in sorted(roots.items()):
+        if root != here:
+            subject, got = f"{amount} pushed to {root}", f"--serving-root {here}, so that they were not looked at"
+            yield Finding(SERVED, subject, UNPROVEN, "their serving root", got, f"verify with --serving-root {root} too", root)
 
 
 def _checked(named: Named, version: Version, hashes: Hashes, releases: Releases) -> Finding:

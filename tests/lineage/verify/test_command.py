@@ -61,9 +61,13 @@ def test_machines_are_told_every_finding(small: Any, typed: list[str], capsys: A
     assert told["findings"][0].keys() == {"kind", "subject", "state", "expected", "got", "remedy", "path", "needed"}
 
 
-def test_all_needs_no_live_model_and_no_model_at_all_does(small: Any, typed: list[str], tmp_path: Path) -> None:
+def test_all_needs_no_live_model_but_says_what_was_pushed_elsewhere(
+    small: Any, typed: list[str], tmp_path: Path, capsys: Any
+) -> None:
     typed[3] = str(tmp_path / "nowhere")
     assert verify([*typed, "--all", "--allow-unproven"]) == 0
+    assert f"1 pushed to {small.places.serving_root}" in capsys.readouterr().out
+    assert verify([*typed, "--all"]) == 10
     with pytest.raises(ConfigError, match="expected a live model, got none; name a MODEL, give --serving-root, or give --all"):
         verify(typed)
 
