@@ -112,7 +112,10 @@ def test_folder_elsewhere_that_is_served_is_said_by_show_and_list(pipelines: Any
     said = " ".join(capsys.readouterr().out.split())
     assert f"ALTERED: models.config has {pipelines.root}/other served, not this folder" in said
     assert commands.list_(["--models", *places]) == 0
-    assert "live, ALTERED: another folder is served" in capsys.readouterr().out
+    assert "ALTERED" in capsys.readouterr().out
+    assert commands.list_(["--models", "--json", *places]) == 0
+    [line] = json.loads(capsys.readouterr().out)["models"]
+    assert line["versions"][0]["elsewhere"] == str(pipelines.root / "other")
 
 
 def test_finding_that_became_a_pipe_is_altered_and_not_waited_for(pipelines: Any) -> None:
