@@ -172,6 +172,7 @@ def append_killed(log: Path, at: int, how: str = "whole") -> subprocess.Complete
     return subprocess.run([sys.executable, "-c", KILLED, log, str(at), how], cwd=ROOT, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["whole", "half"])
 def test_kill_at_any_step_loses_at_most_the_entry_being_written(log, how):
     filled(log, 2)

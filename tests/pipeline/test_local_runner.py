@@ -237,6 +237,7 @@ def test_log_of_runs_that_was_edited_is_one_line_before_anything_runs(runner):
     assert not (runner.root / "metadata.sqlite").exists()
 
 
+@pytest.mark.slow
 def test_defect_is_one_line_that_names_the_log_which_has_the_traceback(runner):
     runner.root.mkdir()
     with contextlib.closing(sqlite3.connect(runner.root / "metadata.sqlite")) as database, database:
