@@ -16,6 +16,7 @@ from components.federated_split.ranking import Score, moments
 from errors import DataError
 from lineage.digests import tree_digest
 
+pytestmark = pytest.mark.slow  # each runs the split on Beam
 HOW = {"strategy": "continuous", "feature": "age", "clients": 10}
 
 

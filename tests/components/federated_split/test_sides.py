@@ -14,6 +14,7 @@ from components.federated_split.blocks import Clients
 from errors import DataError, IntegrityError
 from lineage.digests import tree_digest
 
+pytestmark = pytest.mark.slow  # each runs the split on Beam
 IID = {"strategy": "iid", "clients": 10, "label": "label"}
 BY_KEY = {"strategy": "by_key", "key": "user", "label": "label"}
 
